@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+noinst_LIBRARIES += lib/ipc/libipc.a
+lib_ipc_libipc_a_SOURCES =

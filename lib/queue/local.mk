@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+noinst_LIBRARIES += lib/queue/libqueue.a
+lib_queue_libqueue_a_SOURCES =

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+noinst_LIBRARIES += lib/table/libtable.a
+lib_table_libtable_a_SOURCES =

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: ISC
+# Everything but main.c is in a library, so that unit tests can link it.
+noinst_LIBRARIES += lookupd/liblookupd.a
+lookupd_liblookupd_a_SOURCES =
+# pkglibexec_PROGRAMS += lookupd/lookupd
+# lookupd_lookupd_SOURCES = lookupd/main.c
+# lookupd_lookupd_LDADD = lookupd/liblookupd.a $(LIBS_CORE)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+# dist_man_MANS += man/postkeep.8

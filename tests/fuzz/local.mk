@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: ISC
+# A harness is two lines; its seeds are in tests/fuzz/corpus/<name>/.
+#	FUZZERS += tests/fuzz/address
+#	tests_fuzz_address_LDADD = $(FUZZ_LIBS)
+# Built plainly it replays the files and folders it is given; configured with
+# --enable-fuzz it is libFuzzer.
+FUZZERS =
+
+check_PROGRAMS += $(FUZZERS)
+dist_noinst_SCRIPTS += tests/fuzz/replay.tap
+TESTS += tests/fuzz/replay.tap
+if ENABLE_FUZZ
+FUZZ_LIBS = $(LIBS_CORE) $(FUZZ_ENGINE)
+EXTRA_DIST += tests/fuzz/replay.c
+else
+check_LIBRARIES += tests/fuzz/libreplay.a
+tests_fuzz_libreplay_a_SOURCES = tests/fuzz/replay.c
+FUZZ_LIBS = tests/fuzz/libreplay.a $(LIBS_CORE)
+endif
