@@ -36,7 +36,7 @@ void	 buf_reset(struct buf *b);
 static inline char *
 buf_data(const struct buf *b)
 {
-	return b->data + b->off;
+	return b->data != NULL ? b->data + b->off : NULL;
 }
 
 static inline struct view

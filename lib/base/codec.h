@@ -6,6 +6,7 @@
 #define PK_BASE_CODEC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -21,6 +22,11 @@ int	base64_decode(struct buf *b, struct view text);
 int	json_put_string(struct buf *b, struct view text);
 /* Shortest form only, no surrogates, up to U+10FFFF. */
 bool	utf8_valid(struct view v);
+/*
+ * Length (1 to 4) of the well-formed sequence at p, of which n bytes are
+ * there; 0 if there is none.
+ */
+size_t	utf8_sequence(const char *p, size_t n);
 bool	ascii_only(struct view v);
 
 #endif
