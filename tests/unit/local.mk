@@ -3,9 +3,21 @@
 # links LIBS_CORE and cmocka. A test of a process folder adds its library:
 #	UNIT_TESTS += tests/unit/smtpd/foo_test
 #	tests_unit_smtpd_foo_test_LDADD = smtpd/libsmtpd.a $(LDADD)
+# tests/unit/unit.h has what tests share.
 UNIT_TESTS =
+UNIT_TESTS += tests/unit/base/buf_test
+UNIT_TESTS += tests/unit/base/clock_test
+UNIT_TESTS += tests/unit/base/codec_test
+UNIT_TESTS += tests/unit/base/heap_test
+UNIT_TESTS += tests/unit/base/log_test
+UNIT_TESTS += tests/unit/base/map_test
+UNIT_TESTS += tests/unit/base/mem_test
+UNIT_TESTS += tests/unit/base/num_test
+UNIT_TESTS += tests/unit/base/view_test
 
 if HAVE_CMOCKA
+check_LIBRARIES += tests/unit/libunit.a
+tests_unit_libunit_a_SOURCES = tests/unit/unit.c tests/unit/unit.h
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 endif
