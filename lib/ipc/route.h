@@ -47,6 +47,13 @@ enum job_result {
 	JOB_RESULTS
 };
 
+/* What qmgr must know of a result beside it, for NOTIFY=SUCCESS (RFC 3461 5.2). */
+enum job_result_flags {
+	JOB_FLAG_DSN_PASSED	= 1,	/* the next hop took NOTIFY over: no report from us */
+	JOB_FLAG_FINAL		= 2,	/* in its mailbox: "delivered", not "relayed" */
+};
+#define JOB_RESULT_FLAGS_ALL	3
+
 enum dns_security {
 	DNS_INSECURE,
 	DNS_SECURE,
