@@ -84,7 +84,8 @@ struct data_scanner {
 	/* The scanner's own state between chunks. */
 	unsigned char	state;
 	bool		after_bare;	/* line began behind a bare LF */
-	bool		field_message_id; /* current field, for folded values */
+	bool		field_message_id; /* value still to come, in a folded line */
+	bool		line_high;	/* current line has a byte over 127 */
 	uint64_t	line_bytes;
 	uint16_t	field_len;
 	char		field[352];	/* start of the current header line */

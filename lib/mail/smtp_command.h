@@ -104,6 +104,13 @@ enum smtp_extension {
 	SMTP_EXT_REQUIRETLS	= 1 << 6,
 	SMTP_EXT_MT_PRIORITY	= 1 << 7,
 	SMTP_EXT_FUTURERELEASE	= 1 << 8,	/* HOLDFOR HOLDUNTIL */
+	/*
+	 * strict_rfc821_envelopes: without it, as in Postfix, "MAIL FROM: a@b"
+	 * (blank, no brackets) and addresses without a domain are taken; the
+	 * session looks at ADDRESS_NO_DOMAIN. With it, RCPT TO:<postmaster> alone
+	 * has no domain.
+	 */
+	SMTP_EXT_STRICT		= 1 << 29,
 	/* State, not an offer: the transaction's MAIL said SMTPUTF8 (for RCPT). */
 	SMTP_EXT_UTF8_NOW	= 1 << 30,
 };
