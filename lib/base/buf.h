@@ -64,7 +64,8 @@ int	 buf_put_str(struct buf *b, const char *s);
 int	 buf_put_char(struct buf *b, char c);
 int	 buf_put_u64(struct buf *b, uint64_t n);	/* decimal digits */
 int	 buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int	 buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+int	 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+	    __attribute__((format(printf, 2, 0)));
 /* Drops n bytes (at most len) from the front. */
 void	 buf_consume(struct buf *b, size_t n);
 /* Cuts to n bytes (at most len). */

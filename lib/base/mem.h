@@ -13,7 +13,8 @@
 
 void	*xmalloc(size_t size) __attribute__((malloc, alloc_size(1), returns_nonnull));
 void	*xcalloc(size_t n, size_t size) __attribute__((malloc, alloc_size(1, 2), returns_nonnull));
-void	*xreallocarray(void *p, size_t n, size_t size) __attribute__((alloc_size(2, 3), returns_nonnull));
+void	*xreallocarray(void *p, size_t n, size_t size)
+	    __attribute__((alloc_size(2, 3), returns_nonnull));
 char	*xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 void	*xmemdup(const void *p, size_t size) __attribute__((malloc, returns_nonnull));
 /* size bytes and a terminating NUL. */

@@ -17,3 +17,8 @@ check_LIBRARIES += tests/fuzz/libreplay.a
 tests_fuzz_libreplay_a_SOURCES = tests/fuzz/replay.c
 FUZZ_LIBS = tests/fuzz/libreplay.a $(LIBS_CORE)
 endif
+
+# For scripts/test, which runs each for a bounded time.
+list-fuzzers:
+	@echo $(FUZZERS)
+.PHONY: list-fuzzers

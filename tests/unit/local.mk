@@ -22,3 +22,8 @@ tests_unit_libunit_a_SOURCES = tests/unit/unit.c tests/unit/unit.h
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 endif
+
+# For scripts/test, which runs them under valgrind too.
+list-unit-tests:
+	@echo $(UNIT_TESTS)
+.PHONY: list-unit-tests
