@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: ISC
 # dist_man_MANS += man/postkeep.8
+dist_man_MANS += man/postkeep.conf.5

@@ -101,6 +101,21 @@ void	conf_diff(const struct conf *a, const struct conf *b,
 	    void *arg), void *arg);
 /* Takes the next element of a CONF_LIST value: separators are commas and blanks; {...} is kept whole. */
 bool	conf_list_next(struct view *list, struct view *item_r);
+
+/* An item of `listeners`. */
+struct conf_listener {
+	struct view	name;
+	struct view	family;		/* inet, inet6 or unix */
+	struct view	address;	/* as written */
+	struct view	host;		/* inet, inet6: without []; empty: any */
+	uint64_t	port;
+};
+bool	conf_listener_parse(struct view item, struct conf_listener *l_r);
+/* An item of `transports`: "NAME:TYPE". */
+bool	conf_transport_parse(struct view item, struct view *name_r, struct view *type_r);
+/* smtp, lmtp, mailbox, discard or error for a transport's name; empty: no such transport. */
+struct view conf_transport_type(const struct conf *c, struct view name);
+
 /* The nearest known parameter by edit distance, or NULL. */
 const char *conf_nearest(struct view name);
 
