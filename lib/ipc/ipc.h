@@ -63,20 +63,24 @@ struct ipc_out {
 	uint16_t	 type;
 	uint16_t	 flags;
 	uint32_t	 id;		/* set by ipc_call / ipc_reply */
-	int		 handles[IPC_HANDLES_MAX];	/* borrowed: dup'ed by the kernel at sending */
+	int		 handles[IPC_HANDLES_MAX];	/* borrowed: ipc_send() makes its own copies */
 	unsigned	 nhandles;
-	bool		 close_handles;	/* channel closes them after sending */
+	bool		 close_handles;	/* they become the channel's instead: cheaper */
 };
 
 void	ipc_out_init(struct ipc_out *o, enum ipc_type type);
 void	ipc_out_fini(struct ipc_out *o);
 void	ipc_put_u64(struct ipc_out *o, enum ipc_field tag, uint64_t n);
+/*
+ * Into a text field only what a receiver takes: with NUL, CR or LF inside the
+ * message is not sent (PK_ESYNTAX sticks). Make words of strangers one line first.
+ */
 void	ipc_put_bytes(struct ipc_out *o, enum ipc_field tag, struct view v);
 void	ipc_put_str(struct ipc_out *o, enum ipc_field tag, const char *s);	/* NULL = "" */
 void	ipc_put_handle(struct ipc_out *o, int fd);
 /* Bytes that still fit; composers of long lists split on it (IPC_FLAG_MORE). */
 size_t	ipc_out_left(const struct ipc_out *o);
-/* 0, or PK_ELIMIT when something did not fit (then nothing may be sent). */
+/* 0, or PK_ELIMIT or PK_ESYNTAX when a field could not be put (then nothing is sent). */
 int	ipc_out_error(const struct ipc_out *o);
 
 /* ---- reading ---- */
@@ -145,7 +149,8 @@ void	*ipc_channel_arg(const struct ipc_channel *ch);
 size_t	ipc_channel_backlog(const struct ipc_channel *ch);
 
 /*
- * One-way message. Queued, handed to the kernel in a batch (sendmmsg) at the
+ * One-way message. Queued (in order, without a limit but for a peer that reads
+ * nothing: its channel closes at 64 MiB), handed to the kernel in a batch (sendmmsg) at the
  * end of the turn. Consumes o (fini) in every case. Composing errors are our
  * own bug: PK_ELIMIT is returned and logged.
  */
@@ -164,7 +169,11 @@ int	ipc_reply_id(struct ipc_channel *ch, uint32_t id, struct ipc_out *o);
  */
 typedef int (*ipc_reply_fn)(struct ipc_msg *m, int error, void *arg);
 
-/* Asks on this channel. Consumes o. Returns a handle for ipc_call_cancel. */
+/*
+ * Asks on this channel. Consumes o. Returns a handle for ipc_call_cancel.
+ * timeout_ms 0: no limit; each part with IPC_FLAG_MORE starts it anew. reply
+ * is never called from inside ipc_call() itself, whatever fails.
+ */
 uint64_t ipc_call(struct ipc_channel *ch, struct ipc_out *o, uint64_t timeout_ms,
 	    ipc_reply_fn reply, void *arg);
 
@@ -176,6 +185,8 @@ uint64_t ipc_call(struct ipc_channel *ch, struct ipc_out *o, uint64_t timeout_ms
  */
 struct ipc_pool;
 struct ipc_pool *ipc_pool_new(struct loop *l, enum ipc_role self, enum ipc_role peer);
+/* Closes its channels; open calls get PK_ECANCEL (those that wait: at the end of the turn). */
+void	ipc_pool_free(struct ipc_pool **p);
 void	ipc_pool_add(struct ipc_pool *p, int fd, uint64_t instance);
 size_t	ipc_pool_count(const struct ipc_pool *p);
 uint64_t ipc_pool_call(struct ipc_pool *p, struct ipc_out *o, uint64_t timeout_ms,

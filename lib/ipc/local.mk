@@ -1,3 +1,15 @@
 # SPDX-License-Identifier: ISC
 noinst_LIBRARIES += lib/ipc/libipc.a
-lib_ipc_libipc_a_SOURCES =
+lib_ipc_libipc_a_SOURCES =			\
+	lib/ipc/call.c				\
+	lib/ipc/channel.c			\
+	lib/ipc/channel_internal.h		\
+	lib/ipc/child.h				\
+	lib/ipc/codec.c				\
+	lib/ipc/fields.def			\
+	lib/ipc/ipc.h				\
+	lib/ipc/messages.def			\
+	lib/ipc/pool.c				\
+	lib/ipc/roles.def			\
+	lib/ipc/route.h				\
+	lib/ipc/table.c

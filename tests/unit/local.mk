@@ -14,6 +14,7 @@ UNIT_TESTS += tests/unit/base/map_test
 UNIT_TESTS += tests/unit/base/mem_test
 UNIT_TESTS += tests/unit/base/num_test
 UNIT_TESTS += tests/unit/base/view_test
+UNIT_TESTS += tests/unit/ipc/channel_test
 UNIT_TESTS += tests/unit/queue/bounce_test
 
 if HAVE_CMOCKA
