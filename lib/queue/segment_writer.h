@@ -37,6 +37,11 @@ struct segment_writer *segment_writer_new(struct loop *l, const struct segment_w
 	    void *arg);
 void	segment_writer_free(struct segment_writer **w);
 
+/* The same with other system calls in the sync threads, for tests (segment_lane.h). */
+struct segment_io;
+struct segment_writer *segment_writer_new_io(struct loop *l, const struct segment_writer_ops *ops,
+	    void *arg, const struct segment_io *io);
+
 /* qmgr's SEGMENT arrived. fds become the writer's (read_fd -1 for shared). */
 void	segment_writer_give(struct segment_writer *w, enum record_segment_kind kind,
 	    uint64_t number, uint64_t key, uint64_t size, int append_fd, int read_fd);
@@ -51,7 +56,10 @@ bool	segment_writer_ready(const struct segment_writer *w);
 /* Seals what is held (drain). */
 void	segment_writer_close(struct segment_writer *w);
 
-/* error: 0 and the message id (durable, qmgr told), or PK_ENOSPC, PK_EIO, PK_ETIMEOUT. */
+/*
+ * error: 0 and the message id (durable, qmgr told), or PK_ENOSPC, PK_EIO,
+ * PK_ETIMEOUT (no segment came), PK_ELIMIT (fits no segment).
+ */
 typedef void (*segment_done_fn)(void *arg, int error, uint64_t message);
 
 /*
@@ -71,7 +79,8 @@ struct segment_message {
 /*
  * Small message, into the shared segment. Returns a cookie for
  * segment_writer_abandon() (client gone: done will not be called, the bytes
- * are free at return; the message itself may or may not become durable).
+ * are free at return; the message itself may or may not become durable). May
+ * wait for a write into the page cache that is under way, never for a sync.
  */
 uint64_t segment_writer_put(struct segment_writer *w, const struct segment_message *m);
 void	segment_writer_abandon(struct segment_writer *w, uint64_t cookie);
