@@ -4,4 +4,10 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/dns_client.c \
 	lib/net/dns_client.h \
 	lib/net/dns_rdata.c \
-	lib/net/dns_rdata.h
+	lib/net/dns_rdata.h \
+	lib/net/nexthop.c \
+	lib/net/nexthop.h \
+	lib/net/smtp_client.c \
+	lib/net/smtp_client.h \
+	lib/net/stream.c \
+	lib/net/stream.h

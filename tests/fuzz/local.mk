@@ -5,6 +5,8 @@
 # Built plainly it replays the files and folders it is given; configured with
 # --enable-fuzz it is libFuzzer.
 FUZZERS =
+FUZZERS += tests/fuzz/smtp_client
+tests_fuzz_smtp_client_LDADD = $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap
