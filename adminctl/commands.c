@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * commands.c: what adminctl can do, one row each.
+ */
+#include "adminctl/command.h"
+#include "base/mem.h"
+
+#define END_ARGS	{ NULL, ARG_REQUIRED, NULL }
+#define END_COLUMNS	{ NULL, NULL, COL_TEXT }
+
+/* ---- arguments ---- */
+
+static const struct command_arg list_args[] = {
+	{ "selector", ARG_SELECTOR_OPTIONAL, "all (default), a queue id, or sender=, recipient=, domain=, transport=, state= and a value" },
+	{ "state", ARG_VALUE, "incoming, active, deferred, hold or failed only" },
+	{ "domain", ARG_VALUE, "with a recipient in this domain only" },
+	{ "sender", ARG_VALUE, "from this address only" },
+	{ "recipient", ARG_VALUE, "to this address only" },
+	{ "transport", ARG_VALUE, "by this transport only" },
+	{ "limit", ARG_NUMBER, "at most so many" },
+	END_ARGS
+};
+static const struct command_arg id_args[] = {
+	{ "id", ARG_REQUIRED, "queue id" },
+	{ "header", ARG_FLAG, "with the message's header" },
+	{ "content", ARG_FLAG, "with the whole message" },
+	END_ARGS
+};
+static const struct command_arg selector_args[] = {
+	{ "selector", ARG_SELECTOR, "a queue id, all, or sender=, recipient=, domain=, transport=, state= and a value" },
+	END_ARGS
+};
+static const struct command_arg priority_args[] = {
+	{ "selector", ARG_SELECTOR, "as for queue hold" },
+	{ "priority", ARG_INTEGER, "0 (last) to 4 (first); 2 is usual" },
+	END_ARGS
+};
+static const struct command_arg domain_optional_args[] = {
+	{ "domain", ARG_OPTIONAL, "this domain only" },
+	END_ARGS
+};
+static const struct command_arg domain_args[] = {
+	{ "domain", ARG_REQUIRED, "domain name" },
+	END_ARGS
+};
+static const struct command_arg freeze_args[] = {
+	{ "scope", ARG_REQUIRED, "all, domain or transport" },
+	{ "name", ARG_OPTIONAL, "which domain or transport" },
+	END_ARGS
+};
+static const struct command_arg trace_args[] = {
+	{ "what", ARG_REQUIRED, "a queue id, an address or a Message-ID" },
+	END_ARGS
+};
+static const struct command_arg dns_lookup_args[] = {
+	{ "name", ARG_REQUIRED, "domain name" },
+	{ "type", ARG_OPTIONAL, "A, AAAA, MX, TXT, PTR, TLSA ... (default A)" },
+	END_ARGS
+};
+static const struct command_arg dns_prefix_args[] = {
+	{ "prefix", ARG_OPTIONAL, "names that begin so" },
+	END_ARGS
+};
+static const struct command_arg override_set_args[] = {
+	{ "name", ARG_REQUIRED, "domain name" },
+	{ "type", ARG_REQUIRED, "record type" },
+	{ "data", ARG_REST, "the answer, as in a zone file" },
+	END_ARGS
+};
+static const struct command_arg override_remove_args[] = {
+	{ "name", ARG_REQUIRED, "domain name" },
+	{ "type", ARG_OPTIONAL, "record type (default: every type)" },
+	END_ARGS
+};
+static const struct command_arg table_build_args[] = {
+	{ "file", ARG_REQUIRED, "text source; file.lmdb is made beside it" },
+	END_ARGS
+};
+static const struct command_arg table_get_args[] = {
+	{ "table", ARG_REQUIRED, "type:name" },
+	{ "query", ARG_REQUIRED, "what to look up" },
+	END_ARGS
+};
+static const struct command_arg config_show_args[] = {
+	{ "name", ARG_OPTIONAL, "one parameter (default: those that the file sets)" },
+	{ "all", ARG_FLAG, "with the defaults" },
+	{ "expanded", ARG_FLAG, "with $name replaced" },
+	END_ARGS
+};
+static const struct command_arg config_set_args[] = {
+	{ "assignment", ARG_REST, "name = value; an empty value removes the line" },
+	END_ARGS
+};
+static const struct command_arg config_diff_args[] = {
+	{ "file", ARG_OPTIONAL, "another main.cf (default: what the suite runs with)" },
+	END_ARGS
+};
+static const struct command_arg level_args[] = {
+	{ "level", ARG_REQUIRED, "debug, info, warn or error" },
+	END_ARGS
+};
+static const struct command_arg help_args[] = {
+	{ "command", ARG_REST, "which one" },
+	END_ARGS
+};
+static const struct command_arg shell_args[] = {
+	{ "shell", ARG_REQUIRED, "bash, zsh or fish" },
+	END_ARGS
+};
+static const struct command_arg watch_args[] = {
+	{ "watch", ARG_FLAG, "again every second, until interrupted" },
+	END_ARGS
+};
+
+/* ---- columns ---- */
+
+static const struct column queue_columns[] = {
+	{ "id", "ID", COL_TEXT },
+	{ "state", "STATE", COL_TEXT },
+	{ "arrival_ms", "ARRIVED", COL_TIME },
+	{ "size", "SIZE", COL_SIZE },
+	{ "priority", "PRIO", COL_NUMBER },
+	{ "recipients_open", "RCPTS", COL_NUMBER },
+	{ "next_ms", "NEXT TRY", COL_TIME },
+	{ "sender", "SENDER", COL_TEXT },
+	{ "recipients.0.address", "RECIPIENT", COL_TEXT },
+	{ "recipients.0.reply", "LAST ANSWER", COL_TEXT },
+	END_COLUMNS
+};
+static const struct column process_columns[] = {
+	{ "role", "ROLE", COL_TEXT },
+	{ "instance", "INSTANCE", COL_NUMBER },
+	{ "pid", "PID", COL_NUMBER },
+	{ "user", "USER", COL_TEXT },
+	{ "state", "STATE", COL_TEXT },
+	{ "uptime_ms", "UP", COL_SPAN },
+	{ "restarts", "RESTARTS", COL_NUMBER },
+	END_COLUMNS
+};
+static const struct column confinement_columns[] = {
+	{ "role", "ROLE", COL_TEXT },
+	{ "pid", "PID", COL_NUMBER },
+	{ "user", "USER", COL_TEXT },
+	{ "root", "ROOT", COL_TEXT },
+	{ "caps", "CAPABILITIES", COL_TEXT },
+	{ "no_new_privs", "NNP", COL_BOOL },
+	{ "seccomp", "SECCOMP", COL_BOOL },
+	{ "landlock", "LANDLOCK", COL_BOOL },
+	END_COLUMNS
+};
+static const struct column ping_columns[] = {
+	{ "role", "ROLE", COL_TEXT },
+	{ "pid", "PID", COL_NUMBER },
+	{ "answered", "ANSWERED", COL_BOOL },
+	{ "us", "AFTER", COL_MICRO },
+	END_COLUMNS
+};
+static const struct column dns_cache_columns[] = {
+	{ "name", "NAME", COL_TEXT },
+	{ "type", "TYPE", COL_TEXT },
+	{ "ttl", "TTL", COL_NUMBER },
+	{ "rcode", "RCODE", COL_TEXT },
+	{ "security", "DNSSEC", COL_TEXT },
+	{ "records", "RECORDS", COL_LIST },
+	END_COLUMNS
+};
+static const struct column override_columns[] = {
+	{ "name", "NAME", COL_TEXT },
+	{ "type", "TYPE", COL_TEXT },
+	{ "data", "DATA", COL_TEXT },
+	{ "origin", "FROM", COL_TEXT },
+	END_COLUMNS
+};
+
+#define ASK(role, verb)		IPC_ROLE_##role, verb
+#define HERE			IPC_ROLE_none, NULL
+
+const struct command commands[] = {
+	{ "queue list", ASK(qmgr, "queue list"), list_args, "messages", queue_columns, NULL, NULL,
+	    "Lists the messages in the queue" },
+	{ "queue view", HERE, id_args, NULL, NULL, NULL, run_queue_view,
+	    "Shows one message: envelope, each recipient's state, last reply, next attempt" },
+	{ "queue stats", HERE, watch_args, NULL, NULL, NULL, run_queue_stats,
+	    "Counts the queue by state" },
+	{ "queue retry", ASK(qmgr, "queue retry"), selector_args, NULL, NULL, NULL, NULL,
+	    "Tries deferred recipients now" },
+	{ "queue delete", ASK(qmgr, "queue delete"), selector_args, NULL, NULL,
+	    "This removes mail for good, and its sender is not told.", NULL,
+	    "Removes messages without a report to the sender" },
+	{ "queue hold", ASK(qmgr, "queue hold"), selector_args, NULL, NULL, NULL, NULL,
+	    "Puts messages on hold: nothing moves them but release" },
+	{ "queue release", ASK(qmgr, "queue release"), selector_args, NULL, NULL, NULL, NULL,
+	    "Takes messages off hold" },
+	{ "queue requeue", ASK(qmgr, "queue requeue"), selector_args, NULL, NULL, NULL, NULL,
+	    "Expands and routes again, as if the messages had just come in" },
+	{ "queue expire", ASK(qmgr, "queue expire"), selector_args, NULL, NULL,
+	    "This returns mail to its senders as undeliverable.", NULL,
+	    "Ends the life of messages now: they are returned to their senders" },
+	{ "queue priority", ASK(qmgr, "queue priority"), priority_args, NULL, NULL, NULL, NULL,
+	    "Changes the priority of messages" },
+	{ "queue flush", ASK(qmgr, "queue flush"), domain_optional_args, NULL, NULL, NULL, NULL,
+	    "Tries everything deferred now, also for hosts that were found dead" },
+	{ "queue freeze", ASK(qmgr, "queue freeze"), freeze_args, NULL, NULL, NULL, NULL,
+	    "Stops deliveries: of everything, to a domain or by a transport" },
+	{ "queue thaw", ASK(qmgr, "queue thaw"), freeze_args, NULL, NULL, NULL, NULL,
+	    "Ends a freeze" },
+	{ "queue why", ASK(qmgr, "queue why"), domain_args, NULL, NULL, NULL, NULL,
+	    "Says why mail for a domain is where it is" },
+	{ "queue rebuild", ASK(qmgr, "queue rebuild"), NULL, NULL, NULL,
+	    "This makes the index anew from segments and journal; deliveries pause meanwhile.",
+	    NULL, "Makes the index anew; nothing is sent twice" },
+	{ "queue check", ASK(qmgr, "queue check"), NULL, NULL, NULL, NULL, NULL,
+	    "Holds segments, journal and index against each other; changes nothing" },
+	{ "trace", HERE, trace_args, NULL, NULL, NULL, run_trace,
+	    "Says what happened to a message, from the log and the queue" },
+	{ "dns lookup", ASK(dnsd, "dns lookup"), dns_lookup_args, NULL, NULL, NULL, NULL,
+	    "Asks as the suite does: cache, overrides, resolvers" },
+	{ "dns cache list", ASK(dnsd, "dns cache list"), dns_prefix_args, "entries",
+	    dns_cache_columns, NULL, NULL, "Lists the answers in the cache" },
+	{ "dns cache clear", ASK(dnsd, "dns cache clear"), domain_optional_args, NULL, NULL, NULL,
+	    NULL, "Forgets cached answers" },
+	{ "dns cache refresh", ASK(dnsd, "dns cache refresh"), domain_args, NULL, NULL, NULL, NULL,
+	    "Forgets what is cached for a domain and asks again" },
+	{ "dns override list", ASK(dnsd, "dns override list"), NULL, "overrides", override_columns,
+	    NULL, NULL, "Lists the fixed answers" },
+	{ "dns override set", ASK(dnsd, "dns override set"), override_set_args, NULL, NULL, NULL,
+	    NULL, "Sets a fixed answer until dnsd restarts; dns_overrides keeps it for good" },
+	{ "dns override remove", ASK(dnsd, "dns override remove"), override_remove_args, NULL, NULL,
+	    NULL, NULL, "Removes a fixed answer" },
+	{ "dns stats", ASK(dnsd, "dns stats"), NULL, NULL, NULL, NULL, NULL,
+	    "Counts questions, hits and cached answers" },
+	{ "table build", HERE, table_build_args, NULL, NULL, NULL, run_table_build,
+	    "Makes an lmdb table from its text source, replaced in one step" },
+	{ "table get", ASK(lookupd, "table get"), table_get_args, NULL, NULL, NULL, NULL,
+	    "Looks a key up as the suite does" },
+	{ "config show", HERE, config_show_args, NULL, NULL, NULL, run_config_show,
+	    "Prints parameters" },
+	{ "config check", HERE, NULL, NULL, NULL, NULL, run_config_check,
+	    "Reads main.cf and says what is wrong with it" },
+	{ "config set", HERE, config_set_args, NULL, NULL, NULL, run_config_set,
+	    "Changes a parameter in main.cf after a check; reload applies it" },
+	{ "config diff", HERE, config_diff_args, NULL, NULL, NULL, run_config_diff,
+	    "Compares main.cf with what the suite runs with, or with another file" },
+	{ "system status", ASK(master, "system status"), NULL, NULL, NULL, NULL, NULL,
+	    "Version, age, listeners and processes" },
+	{ "system ping", ASK(master, "system ping"), NULL, "processes", ping_columns, NULL, NULL,
+	    "Asks every process whether it answers" },
+	{ "system processes", ASK(master, "system processes"), NULL, "processes", process_columns,
+	    NULL, NULL, "Lists the processes" },
+	{ "system confinement", ASK(master, "system confinement"), NULL, "processes",
+	    confinement_columns, NULL, NULL, "Shows what the kernel says each process may do" },
+	{ "system reload", ASK(master, "system reload"), NULL, NULL, NULL, NULL, NULL,
+	    "Applies a changed configuration; no session is dropped" },
+	{ "system upgrade", ASK(master, "system upgrade"), NULL, NULL, NULL, NULL, NULL,
+	    "Replaces the running programs by the installed ones, in place" },
+	{ "system log-level", ASK(master, "system log-level"), level_args, NULL, NULL, NULL, NULL,
+	    "Changes what is logged until the next reload" },
+	{ "stats", HERE, watch_args, NULL, NULL, NULL, run_stats,
+	    "Counters and latency histograms of the whole suite" },
+	{ "completion", HERE, shell_args, NULL, NULL, NULL, run_completion,
+	    "Prints a completion script for a shell" },
+	{ "help", HERE, help_args, NULL, NULL, NULL, run_help,
+	    "Lists the commands, or explains one" },
+};
+const size_t ncommands = NELEMS(commands);
