@@ -32,7 +32,7 @@ struct log_file {
 
 struct told {
 	char		*time, *process, *text;
-	TAILQ_ENTRY(event) link;
+	TAILQ_ENTRY(told) link;
 };
 
 struct story {
