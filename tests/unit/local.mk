@@ -17,6 +17,7 @@ UNIT_TESTS += tests/unit/base/view_test
 UNIT_TESTS += tests/unit/ipc/channel_test
 UNIT_TESTS += tests/unit/queue/bounce_test
 UNIT_TESTS += tests/unit/net/smtp_client_test
+UNIT_TESTS += tests/unit/queue/segment_writer_test
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
