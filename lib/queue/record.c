@@ -307,8 +307,8 @@ recipient_field(struct record_recipient *r, unsigned tag, struct view v)
 	}
 }
 
-int
-record_envelope_read(struct view bytes, struct record_envelope *e_r)
+static int
+envelope_read(struct view bytes, bool recipients, struct record_envelope *e_r)
 {
 	struct record_envelope e;
 	struct record_recipient r;
@@ -347,10 +347,22 @@ record_envelope_read(struct view bytes, struct record_envelope *e_r)
 		} else if (recipient_field(&r, tag, v) != 0)
 			return PK_EFORMAT;
 	}
-	if (e.nrecipients == 0)
+	if (recipients && e.nrecipients == 0)
 		return PK_EFORMAT;
 	*e_r = e;
 	return 0;
+}
+
+int
+record_envelope_read(struct view bytes, struct record_envelope *e_r)
+{
+	return envelope_read(bytes, true, e_r);
+}
+
+int
+record_envelope_read_head(struct view bytes, struct record_envelope *e_r)
+{
+	return envelope_read(bytes, false, e_r);
 }
 
 bool

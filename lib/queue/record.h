@@ -152,6 +152,8 @@ struct record_recipient {
 
 /* PK_EFORMAT if anything is out of place. */
 int	record_envelope_read(struct view bytes, struct record_envelope *e_r);
+/* The same for a JOB's ENVELOPE, which ends before the first RECIPIENT. */
+int	record_envelope_read_head(struct view bytes, struct record_envelope *e_r);
 /* Walks: start with a copy of e.recipients; false at the end. */
 bool	record_recipient_next(struct view *rest, struct record_recipient *r_r);
 
