@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: ISC
+"""Routes by DNS, against nsd on loopback (F7)."""
+import time
+
+from harness.dns import Nsd
+from harness.smtp import Sink
+from harness.suite import Suite, free_port, wait_for
+
+HELLO = b"From: a@src.test\r\nSubject: hello\r\n\r\nhello\r\n"
+
+
+def with_zones(zones, sink_port=None, **conf):
+    """A suite that asks an nsd of its own; MX hosts are reached at the sink's port."""
+    s = Suite(start=False)
+    nsd = Nsd(s.dir, zones)
+    s.write_conf(**nsd.conf(), smtp_tcp_port=str(sink_port or free_port()), inet_protocols="ipv4",
+                 retry_schedule="1s", minimal_backoff_time="1s", smtp_connect_timeout="2s", **conf)
+    s.start()
+    return s, nsd
+
+
+def test_mx_in_order_of_preference():
+    with Sink(address=("127.0.0.2", 0)) as best:
+        s, nsd = with_zones({"far.test": ["@ IN MX 20 second", "@ IN MX 10 first",
+                                          "first IN A 127.0.0.2", "second IN A 127.0.0.3"]},
+                            best.port, inet_interfaces="127.0.0.1")
+        with s, nsd:
+            s.send("x@far.test", HELLO)
+            wait_for("delivery to the best MX", lambda: best.messages)
+            s.wait_log(r"relay=first\.far\.test\[127\.0\.0\.2\]:%d" % best.port)
+
+
+def test_next_mx_when_the_first_is_down():
+    with Sink(address=("127.0.0.3", 0)) as second:
+        s, nsd = with_zones({"far.test": ["@ IN MX 10 first", "@ IN MX 20 second",
+                                          "first IN A 127.0.0.2", "second IN A 127.0.0.3"]},
+                            second.port, inet_interfaces="127.0.0.1")
+        with s, nsd:
+            s.send("x@far.test", HELLO)
+            wait_for("delivery to the second MX", lambda: second.messages)
+
+
+def test_address_without_mx():
+    with Sink(address=("127.0.0.2", 0)) as sink:
+        s, nsd = with_zones({"far.test": ["@ IN A 127.0.0.2"]}, sink.port,
+                            inet_interfaces="127.0.0.1")
+        with s, nsd:
+            s.send("x@far.test", HELLO)
+            wait_for("delivery", lambda: sink.messages)
+
+
+def test_null_mx_bounces():
+    s, nsd = with_zones({"far.test": ["@ IN MX 0 .", "@ IN A 127.0.0.2"]})
+    with s, nsd:
+        s.send("x@far.test", HELLO, sender="alice@example.test")
+        assert b"5.1.10" in s.wait_mail("alice")[0]
+
+
+def test_no_such_domain_bounces():
+    s, nsd = with_zones({"far.test": ["@ IN A 127.0.0.2"]})
+    with s, nsd:
+        s.send("x@nothere.far.test", HELLO, sender="alice@example.test")
+        bounce = s.wait_mail("alice")[0]
+        assert b"nothere.far.test" in bounce
+
+
+def test_F7_dns_away_defers():
+    s, nsd = with_zones({"far.test": ["@ IN MX 10 mx", "mx IN A 127.0.0.2"]}, dns_timeout="2s")
+    with s, nsd:
+        nsd.stop()
+        qid = s.send("x@far.test", HELLO, sender="alice@example.test")
+        s.wait_log(qid + r": to=<x@far.test>.* dsn=4\.4\.\d, status=deferred", 30)
+        time.sleep(1)
+        assert s.mailbox("alice") == [], "deferral, not bounce"
+
+
+def test_own_address_as_mx_is_a_loop():
+    s = Suite(start=False)
+    nsd = Nsd(s.dir, {"far.test": ["@ IN MX 10 mx", "mx IN A 127.0.0.1"]})
+    s.write_conf(**nsd.conf(), smtp_tcp_port=str(s.port), inet_interfaces="127.0.0.1")
+    s.start()
+    with s, nsd:
+        s.send("x@far.test", HELLO, sender="alice@example.test")
+        bounce = s.wait_mail("alice")[0]
+        assert b"loops back to myself" in bounce
+
+
+def test_F7_cname_loop_and_many_records():
+    many = ["many IN A 127.1.%d.%d" % (i // 250, i % 250 + 1) for i in range(2000)]
+    s, nsd = with_zones({"far.test": ["a IN CNAME b", "b IN CNAME a", *many]}, dns_timeout="3s",
+                        smtp_mx_address_limit="2")
+    with s, nsd:
+        s.send("x@a.far.test", HELLO, sender="alice@example.test")
+        s.send("x@many.far.test", HELLO, sender="alice@example.test")
+        s.wait_log(r"to=<x@a\.far\.test>.* status=(deferred|bounced)", 30)
+        s.wait_log(r"to=<x@many\.far\.test>.* status=deferred", 30)
+        assert s.pid_of("dnsd"), "dnsd lives"
+        assert "panic" not in s.log()
+
+
+def test_reject_unknown_domains():
+    s, nsd = with_zones({"far.test": ["@ IN A 127.0.0.2"]},
+                        smtpd_sender_restrictions="reject_unknown_sender_domain",
+                        default_transport="discard:")
+    with s, nsd:
+        for sender, code in (("a@far.test", 250), ("a@no.far.test", 450)):
+            with s.client() as c:
+                c.ehlo()
+                c.expect(250, "MAIL FROM:<%s>" % sender)
+                got = c.cmd("RCPT TO:<alice@example.test>")
+                assert got[0] == code, (sender, got)
+
+
+def test_adminctl_dns():
+    s, nsd = with_zones({"far.test": ["@ IN MX 10 mx", "mx IN A 127.0.0.2"]})
+    with s, nsd:
+        out = s.admin("dns", "lookup", "far.test", "MX")
+        assert "mx.far.test" in str(out)
+        assert "far.test" in s.adminctl("dns", "cache", "list").stdout
+        s.adminctl("dns", "override", "set", "pinned.test", "A", "127.0.0.77")
+        assert "127.0.0.77" in s.adminctl("dns", "lookup", "pinned.test", "A").stdout
+        assert "pinned.test" in s.adminctl("dns", "override", "list").stdout
+        s.adminctl("dns", "override", "remove", "pinned.test")
+        s.adminctl("dns", "cache", "refresh", "far.test")
+        s.adminctl("dns", "cache", "clear", "--yes")
+        assert "far.test" not in s.adminctl("dns", "cache", "list", check=False).stdout
