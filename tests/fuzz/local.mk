@@ -7,17 +7,21 @@
 FUZZERS =
 FUZZERS += tests/fuzz/smtp_client
 tests_fuzz_smtp_client_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/codec
+tests_fuzz_codec_LDADD = $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap
 TESTS += tests/fuzz/replay.tap
 if ENABLE_FUZZ
 FUZZ_LIBS = $(LIBS_CORE) $(FUZZ_ENGINE)
+FUZZ_REPLAY_FLAGS = -runs=0
 EXTRA_DIST += tests/fuzz/replay.c
 else
 check_LIBRARIES += tests/fuzz/libreplay.a
 tests_fuzz_libreplay_a_SOURCES = tests/fuzz/replay.c
 FUZZ_LIBS = tests/fuzz/libreplay.a $(LIBS_CORE)
+FUZZ_REPLAY_FLAGS =
 endif
 
 # For scripts/test, which runs each for a bounded time.
