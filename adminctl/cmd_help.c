@@ -147,10 +147,12 @@ completion_fish(struct buf *b)
 		ptrdiff_t blank = view_rfind(words, ' ');
 
 		if (blank < 0)
-			buf_printf(b, "complete -c adminctl -f -n __fish_use_subcommand -a %s -d '%s'\n",
+			buf_printf(b,
+			    "complete -c adminctl -f -n __fish_use_subcommand -a %s -d '%s'\n",
 			    commands[i].words, commands[i].text);
 		else
-			buf_printf(b, "complete -c adminctl -f -n '__fish_seen_subcommand_from %.*s' "
+			buf_printf(b,
+			    "complete -c adminctl -f -n '__fish_seen_subcommand_from %.*s' "
 			    "-a %s -d '%s'\n", (int)view_find(words, ' '), words.p,
 			    words.p + blank + 1, commands[i].text);
 	}

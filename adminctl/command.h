@@ -93,7 +93,8 @@ const struct command *command_find(int argc, char **argv, int *used_r);
  * Arguments behind the words as a JSON object (the caller's to decref), or
  * NULL with what is wrong in err (max 200 bytes).
  */
-json_t	*command_parse(const struct command *cmd, int argc, char **argv, char *err, size_t err_size);
+json_t	*command_parse(const struct command *cmd, int argc, char **argv,
+	    char *err, size_t err_size);
 /* Asks and renders; an exit status. */
 int	command_run(const struct context *x, const struct command *cmd, json_t *args);
 void	command_help(const struct command *cmd);

@@ -48,7 +48,10 @@ rcpt_domain(const struct rcpt *a)
 
 void	rcpt_init(struct rcpt *a);
 void	rcpt_fini(struct rcpt *a);
-/* Parses and completes an address; PK_ESYNTAX, PK_ELIMIT. The empty one becomes empty_address_recipient. */
+/*
+ * Parses and completes an address; PK_ESYNTAX, PK_ELIMIT. The empty one
+ * becomes empty_address_recipient.
+ */
 int	resolver_rcpt(struct resolver *r, struct view address, struct rcpt *a);
 
 /* Is it a domain of this machine: mydestination or one of our addresses? */
@@ -85,7 +88,10 @@ const char *resolver_transport_type(const struct resolver *r, struct view name);
 /* Parts of "5.1.1 text"; the code is taken from def when there is none. */
 void	resolver_split_dsn(struct view v, const char *def, char **dsn_r, char **text_r);
 
-/* True if the Maildir at `path` (below virtual_mailbox_base) is over quota bytes; false if nobody can tell. */
+/*
+ * True if the Maildir at `path` (below virtual_mailbox_base) is over quota
+ * bytes; false if nobody can tell.
+ */
 bool	resolver_over_quota(const struct conf *conf, const char *path, uint64_t quota);
 
 #endif

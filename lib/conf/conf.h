@@ -29,7 +29,7 @@ enum conf_type {
 	CONF_TIME,		/* uint64_t milliseconds */
 	CONF_SIZE,		/* uint64_t bytes, 0 = no limit where the row says so */
 	CONF_STRING,		/* const char *, never NULL */
-	CONF_LIST,		/* const char *: comma or blank separated, walk with conf_list_next() */
+	CONF_LIST,		/* const char *: by commas or blanks, see conf_list_next() */
 	CONF_ENUM,		/* const char *: one of the row's words */
 };
 
@@ -99,7 +99,10 @@ bool	conf_is_set(const struct conf *c, struct view name);
 void	conf_diff(const struct conf *a, const struct conf *b,
 	    void (*fn)(const char *name, const char *old, const char *new, enum conf_apply apply,
 	    void *arg), void *arg);
-/* Takes the next element of a CONF_LIST value: separators are commas and blanks; {...} is kept whole. */
+/*
+ * Takes the next element of a CONF_LIST value: separators are commas and
+ * blanks; {...} is kept whole.
+ */
 bool	conf_list_next(struct view *list, struct view *item_r);
 
 /* An item of `listeners`. */

@@ -63,7 +63,7 @@ struct ipc_out {
 	uint16_t	 type;
 	uint16_t	 flags;
 	uint32_t	 id;		/* set by ipc_call / ipc_reply */
-	int		 handles[IPC_HANDLES_MAX];	/* borrowed: ipc_send() makes its own copies */
+	int		 handles[IPC_HANDLES_MAX];	/* borrowed: ipc_send() copies */
 	unsigned	 nhandles;
 	bool		 close_handles;	/* they become the channel's instead: cheaper */
 };
@@ -90,7 +90,7 @@ struct ipc_msg {
 	uint16_t	flags;
 	uint32_t	id;
 	struct view	body;		/* valid during the callback */
-	int		handles[IPC_HANDLES_MAX];	/* taken out by ipc_take_handle, else closed */
+	int		handles[IPC_HANDLES_MAX];	/* ipc_take_handle(), else closed */
 	unsigned	nhandles;
 };
 

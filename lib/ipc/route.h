@@ -31,7 +31,7 @@ enum route_verdict {
 
 /* How ACCESS varies its key, access(5). */
 enum access_kind {
-	ACCESS_CLIENT,			/* host name, parent domains, address, networks; key "name[addr]" */
+	ACCESS_CLIENT,			/* name, parents, address, networks; key "name[addr]" */
 	ACCESS_HELO,			/* name and parent domains */
 	ACCESS_ADDRESS,			/* user@domain, domain, parents, user@ */
 	ACCESS_EXACT,			/* as it is */
@@ -40,7 +40,7 @@ enum access_kind {
 
 /* What a deliverer says of a recipient. */
 enum job_result {
-	JOB_SENT,			/* the next hop has it (2xx after the final dot) or it is on disk */
+	JOB_SENT,			/* the next hop has it (2xx after the dot), or the disk */
 	JOB_DEFERRED,			/* try again later */
 	JOB_BOUNCED,			/* never again */
 	JOB_PUT_BACK,			/* not tried (drain, cancel): no attempt counted */

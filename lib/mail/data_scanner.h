@@ -79,7 +79,7 @@ struct data_scanner {
 	bool		too_big;	/* over size_max: sink got no more */
 	bool		in_header;	/* still: no empty line seen */
 	bool		ended;
-	char		message_id[DATA_MESSAGE_ID_MAX + 1]; /* with <>, printable, NUL-terminated */
+	char		message_id[DATA_MESSAGE_ID_MAX + 1]; /* with <>, printable, a string */
 
 	/* The scanner's own state between chunks. */
 	unsigned char	state;

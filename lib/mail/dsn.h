@@ -35,7 +35,7 @@ struct dsn_recipient {
 	enum dsn_action	action;
 	struct enhanced	status;		/* not set: by action, 5.0.0 and so on */
 	struct view	remote_mta;	/* host name of who answered */
-	struct view	diagnostic_type; /* empty: "smtp" when remote_mta is set, else "x-postkeep" */
+	struct view	diagnostic_type; /* empty: "smtp" if remote_mta is set, else "x-postkeep" */
 	struct view	diagnostic;	/* the reply word for word, or our reason */
 	uint64_t	last_attempt_ms;
 	uint64_t	retry_until_ms;	/* delayed only */

@@ -51,7 +51,12 @@ enum record_notify {
 	RECORD_NOTIFY_FAILURE	= 4,
 	RECORD_NOTIFY_DELAY	= 8,
 };
-enum record_dsn_kind { RECORD_DSN_FAILED, RECORD_DSN_DELAYED, RECORD_DSN_SUCCESS, RECORD_DSN_KINDS };
+enum record_dsn_kind {
+	RECORD_DSN_FAILED,
+	RECORD_DSN_DELAYED,
+	RECORD_DSN_SUCCESS,
+	RECORD_DSN_KINDS,
+};
 
 struct segment_header {			/* 64 bytes */
 	uint64_t	magic;

@@ -28,7 +28,7 @@ enum sandbox_need {
 	SANDBOX_APPEND		= 1 << 3,	/* write, writev, fdatasync on append handles */
 	SANDBOX_FILES_READ	= 1 << 4,	/* openat(O_RDONLY), fstat, pread, getdents */
 	SANDBOX_FILES_WRITE	= 1 << 5,	/* create, rename, unlink, mkdir, fsync, syncfs */
-	SANDBOX_MMAP_FILE	= 1 << 6,	/* LMDB: mmap shared, msync, ftruncate, fcntl locks */
+	SANDBOX_MMAP_FILE	= 1 << 6,	/* LMDB: shared mmap, msync, ftruncate, locks */
 	SANDBOX_MEMFD		= 1 << 7,	/* memfd_create and seals */
 	SANDBOX_THREADS		= 1 << 8,	/* clone of threads after confinement */
 	SANDBOX_FORK_EXEC	= 1 << 9,	/* master alone */

@@ -438,7 +438,8 @@ static void
 commit(struct segment_stream *s, unsigned n)
 {
 	memset(&sent[n], 0, sizeof(sent[n]));
-	sent[n].m = (struct segment_message){ VIEW("envelope"), VIEW_NONE, compose, done, &sent[n] };
+	sent[n].m = (struct segment_message){ VIEW("envelope"),
+	    VIEW_NONE, compose, done, &sent[n] };
 	segment_stream_commit(s, &sent[n].m);
 }
 
