@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: ISC
+"""Start, reload, upgrade, stop, and what happens when a process dies."""
+import os
+import signal
+import time
+
+from harness.smtp import Sink
+from harness.suite import Suite, free_port, wait_for
+
+HELLO = b"From: a@src.test\r\nSubject: hello\r\n\r\nhello\r\n"
+
+
+def test_reload_drops_no_session():
+    with Suite() as s, s.client() as c:
+        c.ehlo()
+        c.expect(250, "MAIL FROM:<a@src.test>")
+        s.write_conf(smtpd_banner="mx.example.test changed")
+        s.adminctl("system", "reload")
+        c.expect(250, "RCPT TO:<alice@example.test>")
+        assert c.data(HELLO)[0] == 250
+        s.wait_mail("alice")
+
+        def changed():
+            with s.client(greet=False) as n:
+                return "changed" in n.reply()[1]
+        wait_for("the new greeting", changed)
+
+
+def test_reload_opens_and_closes_listeners():
+    with Suite() as s:
+        second = free_port()
+        s.write_conf(listeners="smtp:inet:127.0.0.1:%d, two:inet:127.0.0.1:%d" % (s.port, second))
+        s.adminctl("system", "reload")
+
+        def open_now():
+            try:
+                s.client().close()
+                from harness.smtp import Client
+                Client(second, timeout=2).close()
+                return True
+            except OSError:
+                return False
+        wait_for("the second listener", open_now)
+        s.write_conf(listeners="smtp:inet:127.0.0.1:%d" % s.port)
+        s.adminctl("system", "reload")
+        wait_for("the second listener closed", lambda: not open_now())
+
+
+def test_reload_with_errors_keeps_the_old():
+    with Suite() as s:
+        s.write_conf(message_size_limit="lots")
+        r = s.adminctl("system", "reload", check=False)
+        assert r.returncode != 0
+        assert "message_size_limit" in r.stderr + s.log()
+        s.send("alice@example.test", HELLO)
+        s.wait_mail("alice")
+
+
+def test_stop_says_421_and_finishes_what_is_open():
+    with Suite({"drain_timeout": "3s"}) as s:
+        idle, busy = s.client(), s.client()
+        idle.ehlo()
+        busy.ehlo()
+        busy.envelope("a@src.test", ["alice@example.test"])
+        s.process.send_signal(signal.SIGTERM)
+        assert idle.closed(10) and b"421" in idle.buf
+        s.process.wait(30)
+        assert s.process.returncode == 0
+
+
+def test_deliveries_in_flight_are_put_back():
+    with Sink({"dot": "hang"}) as sink, Suite({
+            "relayhost": "[127.0.0.1]:%d" % sink.port, "drain_timeout": "2s"}) as s:
+        s.send("x@far.test", HELLO)
+        wait_for("delivery begun", lambda: "DATA" in sink.commands)
+        assert s.stop() == 0
+        sink.script.pop("dot")
+        s.start()
+        wait_for("delivery after the restart", lambda: sink.messages, 30)
+
+
+def test_restart_keeps_the_queue():
+    with Suite({"relayhost": "[127.0.0.1]:9", "retry_schedule": "1h",
+                "minimal_backoff_time": "1h"}) as s:
+        ids = sorted(s.send("x%d@far.test" % i, HELLO) for i in range(20))
+        wait_for("deferred", lambda: len(s.queue("--state", "deferred")) == 20)
+        assert s.stop() == 0
+        s.start()
+        assert sorted(s.queue_ids()) == ids
+
+
+def test_every_process_is_restarted():
+    with Suite() as s:
+        for role in ("logd", "lookupd", "dnsd", "mailbox", "smtp", "lmtp", "bounce", "qmgr",
+                     "smtpd"):
+            for pid in s.pid_of(role):
+                os.kill(pid, signal.SIGKILL)
+            wait_for("a new " + role, lambda: s.pid_of(role) and pid not in s.pid_of(role), 20)
+
+            def works():
+                try:
+                    s.send("alice@example.test", HELLO)
+                    return True
+                except (OSError, EOFError, AssertionError):
+                    return False
+            before = len(s.mailbox("alice"))
+            wait_for("mail accepted after the death of " + role, works, 20, 0.3)
+            s.wait_mail("alice", before + 1, 20)
+
+
+def test_upgrade_in_place_refuses_nobody():
+    with Suite() as s, s.client() as old:
+        old.ehlo()
+        before = {p["pid"] for p in s.processes()}
+        s.adminctl("system", "upgrade")
+        end = time.monotonic() + 60
+        replaced = False
+        while time.monotonic() < end and not replaced:
+            with s.client() as c:           # never refused
+                c.ehlo()
+            try:
+                roles = s.processes()
+            except AssertionError:
+                continue
+            live = [p for p in roles if p["state"] in ("running", "ready", "up")]
+            replaced = len(live) >= 9 and not any(p["pid"] in before for p in live)
+            time.sleep(0.1)
+        assert replaced, s.processes()
+        old.send("a@src.test", ["alice@example.test"], HELLO)
+        s.send("alice@example.test", HELLO)
+        s.wait_mail("alice", 2)
+
+
+def test_postkeep_status_and_second_stop():
+    with Suite() as s:
+        r = s.postkeep("status")
+        assert r.returncode == 0 and str(s.process.pid) in r.stdout, r.stdout + r.stderr
+        assert s.postkeep("stop").returncode == 0
+        s.process.wait(20)
+        assert s.postkeep("status").returncode != 0
+        assert s.postkeep("stop").returncode != 0
+
+
+def test_background_start():
+    s = Suite(start=False)
+    with s:
+        r = s.postkeep("start")
+        assert r.returncode == 0, r.stderr
+        try:
+            s.send("alice@example.test", HELLO)
+            s.wait_mail("alice")
+        finally:
+            assert s.postkeep("stop").returncode == 0
