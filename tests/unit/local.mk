@@ -30,6 +30,8 @@ UNIT_TESTS += tests/unit/mail/xtext_test
 UNIT_TESTS += tests/unit/queue/bounce_test
 UNIT_TESTS += tests/unit/net/smtp_client_test
 UNIT_TESTS += tests/unit/queue/segment_writer_test
+UNIT_TESTS += tests/unit/table/match_list_test
+UNIT_TESTS += tests/unit/table/table_test
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
