@@ -18,6 +18,16 @@
 
 #define CHILD_CONTROL_FD	3
 
+/* READY's FLAGS: what confinement came to be in force. */
+enum child_confinement {
+	CHILD_CONFINED_CHROOT	= 1 << 0,
+	CHILD_CONFINED_USER	= 1 << 1,
+	CHILD_CONFINED_CAPS	= 1 << 2,
+	CHILD_CONFINED_NNP	= 1 << 3,	/* no_new_privs */
+	CHILD_CONFINED_LANDLOCK	= 1 << 4,
+	CHILD_CONFINED_SECCOMP	= 1 << 5,
+};
+
 enum child_listener_class {
 	CHILD_LISTENER_MX,		/* port 25: strangers */
 	CHILD_LISTENER_SUBMISSION,	/* 587, 465: users */
@@ -45,16 +55,24 @@ struct child_ops {
 	 */
 	int	(*admin)(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
 		    struct view verb, struct view args, uint32_t uid);
+	/* An admin channel is about to be freed: forget it (answers owed later). */
+	void	(*admin_closed)(struct child *c, struct ipc_channel *ch);
+	/*
+	 * A message of the role's own from master (LOG_REOPEN) or from an
+	 * administrator (TABLE_GET): ipc_channel_peer(ch) tells. As
+	 * ipc_channel_ops.message.
+	 */
+	int	(*message)(struct child *c, struct ipc_channel *ch, struct ipc_msg *m);
 };
 
 struct child_spec {
-	enum ipc_role	 role;
+	enum ipc_role	 role;		/* none: argv[1] names it (deliver) */
 	const struct child_ops *ops;	/* unused entries NULL */
 	void		*arg;
 };
 
 /*
- * Called first in main(). Receives everything up to START, installs the log
+ * Called first in main(). master starts `program ROLE`. Receives everything up to START, installs the log
  * sink, maps the statistics page. ops->channel and ops->listener are called
  * from here for what came before START. Exits when master is not there.
  */
@@ -62,6 +80,10 @@ struct child *child_begin(int argc, char **argv, const struct child_spec *spec);
 struct loop *child_loop(struct child *c);
 const struct conf *child_conf(const struct child *c);
 void	*child_arg(const struct child *c);
+void	child_set_arg(struct child *c, void *arg);
+enum ipc_role child_role(const struct child *c);
+/* The channel to master, for what a role says to it by itself. */
+struct ipc_channel *child_control(const struct child *c);
 uint64_t child_instance(const struct child *c);
 /* True when not started by root: confinement is partial. */
 bool	child_development(const struct child *c);

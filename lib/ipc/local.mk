@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: ISC
 noinst_LIBRARIES += lib/ipc/libipc.a
 lib_ipc_libipc_a_SOURCES =			\
+	lib/ipc/admin.c				\
+	lib/ipc/admin.h				\
 	lib/ipc/call.c				\
 	lib/ipc/channel.c			\
 	lib/ipc/channel_internal.h		\
+	lib/ipc/child.c				\
 	lib/ipc/child.h				\
+	lib/ipc/child_log.c			\
+	lib/ipc/child_log.h			\
 	lib/ipc/codec.c				\
 	lib/ipc/fields.def			\
 	lib/ipc/ipc.h				\

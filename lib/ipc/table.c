@@ -108,6 +108,18 @@ ipc_role_name(enum ipc_role role)
 	return role < IPC_ROLES ? roles[role].name : "?";
 }
 
+enum ipc_role
+ipc_role_parse(struct view name)
+{
+	unsigned role;
+
+	for (role = IPC_ROLE_none + 1; role < IPC_ROLES; role++) {
+		if (view_eq(name, view_str(roles[role].name)))
+			return (enum ipc_role)role;
+	}
+	return IPC_ROLE_none;
+}
+
 const char *
 ipc_role_program(enum ipc_role role)
 {

@@ -5,7 +5,12 @@ lib_sys_libsys_a_SOURCES =			\
 	lib/sys/fd.h				\
 	lib/sys/loop.c				\
 	lib/sys/loop.h				\
+	lib/sys/landlock.c			\
+	lib/sys/sandbox.c			\
 	lib/sys/sandbox.h			\
+	lib/sys/sandbox_internal.h		\
+	lib/sys/sandbox_profiles.c		\
+	lib/sys/seccomp.c			\
 	lib/sys/stats.c				\
 	lib/sys/stats.def			\
 	lib/sys/stats.h

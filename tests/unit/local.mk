@@ -27,6 +27,7 @@ UNIT_TESTS += tests/unit/mail/mime_test
 UNIT_TESTS += tests/unit/mail/smtp_command_test
 UNIT_TESTS += tests/unit/mail/smtp_reply_test
 UNIT_TESTS += tests/unit/mail/xtext_test
+UNIT_TESTS += tests/unit/sys/sandbox_test
 UNIT_TESTS += tests/unit/queue/bounce_test
 UNIT_TESTS += tests/unit/net/smtp_client_test
 UNIT_TESTS += tests/unit/queue/segment_writer_test
