@@ -27,8 +27,8 @@ static const char *const lines[] = {
 	"MAIL FROM:<alice@example.test> SIZE=4096",
 	"MAIL FROM:<alice@example.test> SIZE=4096 BODY=8BITMIME",
 	"RCPT TO:<bob@example.test>",
-	"RCPT TO:<bob@example.test> NOTIFY=FAILURE,DELAY "
-	    "ORCPT=rfc822;bob@example.test",
+	("RCPT TO:<bob@example.test> NOTIFY=FAILURE,DELAY "
+	    "ORCPT=rfc822;bob@example.test"),
 	"DATA",
 	"RSET",
 	"QUIT",
