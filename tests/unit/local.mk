@@ -33,6 +33,8 @@ UNIT_TESTS += tests/unit/net/smtp_client_test
 UNIT_TESTS += tests/unit/queue/segment_writer_test
 UNIT_TESTS += tests/unit/table/match_list_test
 UNIT_TESTS += tests/unit/table/table_test
+UNIT_TESTS += tests/unit/lookupd/resolver_test
+tests_unit_lookupd_resolver_test_LDADD = lookupd/liblookupd.a $(LDADD)
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
