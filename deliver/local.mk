@@ -5,4 +5,7 @@ deliver_libdeliver_a_SOURCES =			\
 	deliver/deliver.c			\
 	deliver/deliver.h			\
 	deliver/job.c				\
-	deliver/job.h
+	deliver/job.h \
+	deliver/mailbox.c			\
+	deliver/mailbox.h			\
+	deliver/mailbox_writer.c

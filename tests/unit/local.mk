@@ -29,6 +29,7 @@ UNIT_TESTS += tests/unit/mail/smtp_reply_test
 UNIT_TESTS += tests/unit/mail/xtext_test
 UNIT_TESTS += tests/unit/sys/sandbox_test
 UNIT_TESTS += tests/unit/queue/bounce_test
+UNIT_TESTS += tests/unit/store/maildir_test
 UNIT_TESTS += tests/unit/net/smtp_client_test
 UNIT_TESTS += tests/unit/queue/segment_writer_test
 UNIT_TESTS += tests/unit/table/match_list_test
