@@ -18,22 +18,20 @@
 enum {
 	C_ATEXT = 1,	/* RFC 5322 3.2.3 */
 	C_QTEXT = 2,	/* RFC 5321 qtextSMTP: printable and blank but \ and " */
-	C_DOMAIN = 4,	/* letter, digit, '-', '_', '.' */
 };
 
-#define ALNUM	(C_ATEXT | C_QTEXT | C_DOMAIN)
 #define BOTH	(C_ATEXT | C_QTEXT)
 
 static const unsigned char byte_class[256] = {
 	[' '] = C_QTEXT, ['!'] = BOTH, ['#'] = BOTH, ['$'] = BOTH,
 	['%'] = BOTH, ['&'] = BOTH, ['\''] = BOTH, ['('] = C_QTEXT,
 	[')'] = C_QTEXT, ['*'] = BOTH, ['+'] = BOTH, [','] = C_QTEXT,
-	['-'] = ALNUM, ['.'] = C_QTEXT | C_DOMAIN, ['/'] = BOTH,
-	['0' ... '9'] = ALNUM, [':'] = C_QTEXT, [';'] = C_QTEXT,
+	['-'] = BOTH, ['.'] = C_QTEXT, ['/'] = BOTH,
+	['0' ... '9'] = BOTH, [':'] = C_QTEXT, [';'] = C_QTEXT,
 	['<'] = C_QTEXT, ['='] = BOTH, ['>'] = C_QTEXT, ['?'] = BOTH,
-	['@'] = C_QTEXT, ['A' ... 'Z'] = ALNUM, ['['] = C_QTEXT,
-	[']'] = C_QTEXT, ['^'] = BOTH, ['_'] = ALNUM, ['`'] = BOTH,
-	['a' ... 'z'] = ALNUM, ['{'] = BOTH, ['|'] = BOTH, ['}'] = BOTH,
+	['@'] = C_QTEXT, ['A' ... 'Z'] = BOTH, ['['] = C_QTEXT,
+	[']'] = C_QTEXT, ['^'] = BOTH, ['_'] = BOTH, ['`'] = BOTH,
+	['a' ... 'z'] = BOTH, ['{'] = BOTH, ['|'] = BOTH, ['}'] = BOTH,
 	['~'] = BOTH,
 };
 
@@ -101,48 +99,46 @@ scan_quoted(struct view v, size_t *pos, struct mail_address *a)
 	return a->local.len - 2 > ADDRESS_LOCAL_MAX ? PK_ELIMIT : 0;
 }
 
-/* Finds the end of a domain or literal at *pos; what it holds is checked later. */
+/* "[...]" at *pos */
 static int
-scan_domain(struct view v, size_t *pos, struct mail_address *a)
+scan_literal(struct view v, size_t *pos, struct mail_address *a)
 {
+	struct domain_literal lit;
 	size_t i = *pos;
 
-	if (i < v.len && v.p[i] == '[') {
-		while (i < v.len && v.p[i] != ']')
-			i++;
-		if (i++ >= v.len)
-			return PK_ESYNTAX;
-		a->flags |= ADDRESS_LITERAL;
-	} else {
-		for (; i < v.len; i++) {
-			if (is_high(v.p[i]))
-				a->flags |= ADDRESS_DOMAIN_UTF8;
-			else if (!is_class(v.p[i], C_DOMAIN))
-				break;
-		}
-	}
+	while (i < v.len && v.p[i] != ']')
+		i++;
+	if (i++ >= v.len)
+		return PK_ESYNTAX;
 	a->domain = view_of(v.p + *pos, i - *pos);
+	a->flags |= ADDRESS_LITERAL;
 	*pos = i;
-	return 0;
+	return domain_parse_literal(a->domain, &lit);
 }
 
 /*
- * A numeric domain without brackets is let through here: it is syntax by the
- * letter of RFC 5321, and what resolves it says no.
+ * Domain or literal at *pos. A numeric domain without brackets is let through
+ * here: it is syntax by the letter of RFC 5321, and what resolves it says no.
  */
 static int
-check_domain(const struct mail_address *a)
+scan_domain(struct view v, size_t *pos, struct mail_address *a)
 {
-	struct domain_literal lit;
+	struct domain_shape s;
 
-	if (a->domain.len > ADDRESS_DOMAIN_MAX)
+	if (*pos < v.len && v.p[*pos] == '[')
+		return scan_literal(v, pos, a);
+	s = domain_scan(view_of(v.p + *pos, v.len - *pos));
+	a->domain = view_of(v.p + *pos, s.len);
+	*pos += s.len;
+	if (domain_shape_is_hostname(s))
+		return 0;
+	if (s.len > ADDRESS_DOMAIN_MAX)
 		return PK_ELIMIT;
-	if (a->flags & ADDRESS_LITERAL)
-		return domain_parse_literal(a->domain, &lit);
-	if (a->flags & ADDRESS_DOMAIN_UTF8)
-		return domain_is_utf8(a->domain) ? 0 : PK_ESYNTAX;
-	return domain_is_hostname(a->domain) || domain_is_numeric(a->domain) ?
-	    0 : PK_ESYNTAX;
+	if (s.high) {
+		a->flags |= ADDRESS_DOMAIN_UTF8;
+		return s.labels && utf8_valid(a->domain) ? 0 : PK_ESYNTAX;
+	}
+	return s.len > 0 && !s.named ? 0 : PK_ESYNTAX;
 }
 
 static int
@@ -185,12 +181,10 @@ scan_mailbox(struct view v, size_t *pos, unsigned allow, struct mail_address *a)
 	}
 	++*pos;
 	rc = scan_domain(v, pos, a);
-	if (rc == 0)
-		rc = check_domain(a);
 	return rc != 0 ? rc : check_utf8(a, allow);
 }
 
-/* "@one,@two:" is skipped (RFC 5321 appendix C), its domains only scanned. */
+/* "@one,@two:" is skipped (RFC 5321 appendix C), its domains are checked all the same. */
 static int
 skip_route(struct view v, size_t *pos, struct mail_address *a)
 {
@@ -205,7 +199,7 @@ skip_route(struct view v, size_t *pos, struct mail_address *a)
 		rc = scan_domain(v, pos, &hop);
 		if (rc != 0)
 			return rc;
-		if (hop.domain.len == 0 || *pos >= v.len)
+		if (*pos >= v.len)
 			return PK_ESYNTAX;
 		if (v.p[*pos] == ':')
 			break;

@@ -19,32 +19,57 @@
 /* RFC 1035 2.3.4: 255 octets on the wire are 253 in text. */
 #define HOSTNAME_MAX	253
 
-static bool
-is_label_byte(char c, bool utf8)
+enum {
+	B_OTHER,
+	B_LETTER,
+	B_DIGIT,
+	B_INNER,	/* '-': not at the ends of a label */
+	B_DOT,
+	B_HIGH,
+};
+
+static const unsigned char byte_kind[256] = {
+	['a' ... 'z'] = B_LETTER, ['A' ... 'Z'] = B_LETTER, ['_'] = B_LETTER,
+	['0' ... '9'] = B_DIGIT, ['-'] = B_INNER, ['.'] = B_DOT,
+	[0x80 ... 0xff] = B_HIGH,
+};
+
+struct domain_shape
+domain_scan(struct view v)
 {
-	return ascii_isalnum(c) || c == '-' || c == '_' ||
-	    (utf8 && (unsigned char)c >= 0x80);
+	struct domain_shape s = { 0, true, false, false };
+	unsigned kind, before = B_DOT;
+	size_t start = 0, i;
+
+	for (i = 0; i < v.len; i++, before = kind) {
+		kind = byte_kind[(unsigned char)v.p[i]];
+		if (kind == B_LETTER) {
+			s.named = true;
+		} else if (kind == B_DOT) {
+			if (before == B_DOT || before == B_INNER ||
+			    (!s.high && i - start > DOMAIN_LABEL_MAX))
+				s.labels = false;
+			start = i + 1;
+		} else if (kind == B_OTHER) {
+			break;
+		} else if (kind != B_DIGIT) {
+			s.named = true;
+			s.high |= kind == B_HIGH;
+			if (kind == B_INNER && before == B_DOT)
+				s.labels = false;
+		}
+	}
+	if (before == B_DOT || before == B_INNER ||
+	    (!s.high && i - start > DOMAIN_LABEL_MAX))
+		s.labels = false;
+	s.len = i;
+	return s;
 }
 
-/* Labels of allowed bytes; a U-label's length is known only as A-label. */
-static bool
-labels_valid(struct view d, bool utf8)
+bool
+domain_shape_is_hostname(struct domain_shape s)
 {
-	size_t start = 0;
-
-	for (size_t i = 0; i <= d.len; i++) {
-		if (i < d.len && d.p[i] != '.') {
-			if (!is_label_byte(d.p[i], utf8))
-				return false;
-			continue;
-		}
-		if (i == start || (!utf8 && i - start > DOMAIN_LABEL_MAX))
-			return false;
-		if (d.p[start] == '-' || d.p[i - 1] == '-')
-			return false;
-		start = i + 1;
-	}
-	return true;
+	return s.labels && s.named && !s.high && s.len <= HOSTNAME_MAX;
 }
 
 bool
@@ -61,8 +86,9 @@ domain_is_numeric(struct view d)
 bool
 domain_is_hostname(struct view d)
 {
-	return d.len > 0 && d.len <= HOSTNAME_MAX && labels_valid(d, false) &&
-	    !domain_is_numeric(d);
+	struct domain_shape s = domain_scan(d);
+
+	return s.len == d.len && domain_shape_is_hostname(s);
 }
 
 bool
@@ -74,8 +100,10 @@ domain_is_fqdn(struct view d)
 bool
 domain_is_utf8(struct view d)
 {
-	return d.len > 0 && d.len <= DOMAIN_MAX && !ascii_only(d) &&
-	    labels_valid(d, true) && utf8_valid(d);
+	struct domain_shape s = domain_scan(d);
+
+	return s.len == d.len && d.len <= DOMAIN_MAX && s.labels && s.high &&
+	    utf8_valid(d);
 }
 
 int

@@ -31,6 +31,19 @@ struct domain_literal {
 	uint8_t		 bytes[16];
 };
 
+/* What one walk over a name tells. */
+struct domain_shape {
+	size_t	len;		/* bytes that may stand in a name: the walk ended there */
+	bool	labels;		/* all labels are well formed (length of U-labels apart) */
+	bool	high;		/* a byte over 127 */
+	bool	named;		/* something that is no digit and no dot */
+};
+
+/* Walks v as far as it could be a name: letters, digits, '-', '_', '.', over 127. */
+struct domain_shape domain_scan(struct view v);
+/* d is what domain_scan() walked over, all of it. As domain_is_hostname(). */
+bool	domain_shape_is_hostname(struct domain_shape s);
+
 /*
  * ASCII host name: labels of letters, digits, '-' and (as in Postfix, because
  * the field uses it) '_', 1 to 63 bytes, no '-' at either end of a label, at

@@ -105,12 +105,14 @@ verb_of(struct view line, size_t *len_r)
 static inline bool
 eq_nocase(struct view v, const char *upper, size_t len)
 {
+	unsigned differ = 0;
+
 	if (v.len != len)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (ascii_lower(v.p[i]) != ascii_lower(upper[i]))
-			return false;
-	return true;
+		differ |= (unsigned char)(ascii_lower(v.p[i]) ^
+		    ascii_lower(upper[i]));
+	return differ == 0;
 }
 
 #define IS(v, literal) eq_nocase((v), (literal), sizeof(literal) - 1)
@@ -118,10 +120,18 @@ eq_nocase(struct view v, const char *upper, size_t len)
 static enum smtp_command_error
 param_size(struct view v, unsigned enabled, struct smtp_command *c)
 {
+	uint64_t n = 0;
+
 	(void)enabled;
-	if (v.len == 0 || v.len > 20 ||
-	    num_parse_u64(v, 0, UINT64_MAX, &c->size) != 0)
+	/* 19 digits fit in 64 bits; the RFC's 20th would be 10 exabytes. */
+	if (v.len == 0 || v.len > 19)
 		return SMTP_COMMAND_E_SIZE;
+	for (size_t i = 0; i < v.len; i++) {
+		if (!ascii_isdigit(v.p[i]))
+			return SMTP_COMMAND_E_SIZE;
+		n = n * 10 + (uint64_t)(v.p[i] - '0');
+	}
+	c->size = n;
 	return SMTP_COMMAND_OK;
 }
 
@@ -285,25 +295,33 @@ param_find(struct view name, enum smtp_verb verb)
 	return NULL;
 }
 
+/* Tokens are short: a call to memchr() costs more than the search. */
+static inline size_t
+find_byte(struct view v, size_t from, char c)
+{
+	while (from < v.len && v.p[from] != c)
+		from++;
+	return from;
+}
+
 static enum smtp_command_error
 parse_param(struct view token, unsigned enabled, struct smtp_command *c)
 {
-	ptrdiff_t equals = view_find(token, '=');
-	struct view name = token, value = VIEW_NONE;
+	size_t equals = find_byte(token, 0, '=');
+	bool valued = equals < token.len;
+	struct view value = VIEW_NONE;
 	const struct param *p;
 
-	if (equals >= 0) {
-		name = view_head(token, (size_t)equals);
-		value = view_from(token, (size_t)equals + 1);
-	}
-	p = param_find(name, c->verb);
+	if (valued)
+		value = view_of(token.p + equals + 1, token.len - equals - 1);
+	p = param_find(view_of(token.p, equals), c->verb);
 	if (p == NULL || (p->extension & enabled) == 0)
 		return SMTP_COMMAND_E_OPTION;
 	if (c->params & p->bit)
 		return SMTP_COMMAND_E_OPTION_TWICE;
 	c->params |= p->bit;
 	if (p->parse == NULL)
-		return equals < 0 ? SMTP_COMMAND_OK :
+		return !valued ? SMTP_COMMAND_OK :
 		    SMTP_COMMAND_E_OPTION_SYNTAX;
 	if (value.len == 0)
 		return SMTP_COMMAND_E_OPTION_SYNTAX;
@@ -323,8 +341,7 @@ parse_params(struct view rest, unsigned enabled, struct smtp_command *c)
 		if (i == rest.len)
 			break;
 		start = i;
-		while (i < rest.len && rest.p[i] != ' ')
-			i++;
+		i = find_byte(rest, i, ' ');
 		error = parse_param(view_of(rest.p + start, i - start), enabled,
 		    c);
 	}
@@ -373,7 +390,8 @@ parse_path(const char *word, size_t word_len, unsigned enabled,
 	size_t used;
 	int rc;
 
-	if (!eq_nocase(view_head(rest, word_len), word, word_len))
+	if (rest.len < word_len ||
+	    !eq_nocase(view_of(rest.p, word_len), word, word_len))
 		return syntax;
 	rest = view_of(rest.p + word_len, rest.len - word_len);
 	if ((enabled & SMTP_EXT_STRICT) == 0)
