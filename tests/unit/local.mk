@@ -37,6 +37,10 @@ UNIT_TESTS += tests/unit/table/table_test
 UNIT_TESTS += tests/unit/lookupd/resolver_test
 tests_unit_lookupd_resolver_test_LDADD = lookupd/liblookupd.a $(LDADD)
 
+UNIT_TESTS += tests/unit/adminctl/commands_test
+tests_unit_adminctl_commands_test_LDADD = adminctl/libadminctl.a $(LDADD)
+UNIT_TESTS += tests/unit/queue/record_test
+
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
 tests_unit_libunit_a_SOURCES = tests/unit/unit.c tests/unit/unit.h
