@@ -22,6 +22,9 @@
 
 /* Administrators at once; a forgotten `--watch` loop must not eat handles. */
 #define CONNECTIONS_MAX	64
+/* Strangers at once who wait for their refusal, and how long. */
+#define REFUSED_MAX	16
+#define REFUSED_MS	5000
 #define GROUPS_MAX	1024
 #define VERB_MAX	64
 #define ACCEPT_PAUSE_MS	1000
@@ -29,6 +32,8 @@
 struct admin_connection {
 	struct admin_listener *listener;
 	struct ipc_channel *ch;
+	bool		 refused;
+	struct loop_timer timer;	/* of a refused one */
 	TAILQ_ENTRY(admin_connection) link;
 };
 
@@ -44,6 +49,7 @@ struct admin_listener {
 	struct loop_timer pause;
 	TAILQ_HEAD(, admin_connection) connections;
 	unsigned	 nconnections;
+	unsigned	 nrefused;
 };
 
 static bool
@@ -78,6 +84,47 @@ is_allowed(const struct admin_listener *al, int fd, struct ucred *cred_r)
 	return in_group(fd, cred_r, al->gid);
 }
 
+static void
+connection_gone(struct admin_connection *conn)
+{
+	struct admin_listener *al = conn->listener;
+
+	if (!conn->refused && al->ops->closed != NULL)
+		al->ops->closed(conn->ch, al->arg);
+	loop_timer_clear(al->loop, &conn->timer);
+	TAILQ_REMOVE(&al->connections, conn, link);
+	if (conn->refused)
+		al->nrefused--;
+	else
+		al->nconnections--;
+	xfree(conn);
+}
+
+static void
+connection_close(void *arg)
+{
+	struct admin_connection *conn = arg;
+	struct ipc_channel *ch = conn->ch;
+
+	connection_gone(conn);
+	ipc_channel_free(&ch);
+}
+
+/* The first thing that a stranger asks is answered, so that adminctl can say why. */
+static int
+refuse(struct admin_connection *conn, struct ipc_msg *m)
+{
+	struct ipc_out o;
+
+	ipc_out_init(&o, IPC_ACK);
+	ipc_put_u64(&o, IPC_F_CODE, (uint64_t)-PK_EPERM);
+	ipc_put_str(&o, IPC_F_TEXT,
+	    "permission denied: neither root nor in admin_group");
+	(void)ipc_reply(conn->ch, m, &o);
+	connection_close(conn);
+	return 0;
+}
+
 static int
 on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 {
@@ -86,6 +133,8 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 	struct view verb = VIEW_NONE, args = VIEW_NONE;
 	struct ipc_in in;
 
+	if (conn->refused)
+		return refuse(conn, m);
 	if (m->type != IPC_ADMIN) {
 		if (al->ops->message == NULL)
 			return PK_EPROTO;
@@ -100,18 +149,6 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 }
 
 static void
-connection_gone(struct admin_connection *conn)
-{
-	struct admin_listener *al = conn->listener;
-
-	if (al->ops->closed != NULL)
-		al->ops->closed(conn->ch, al->arg);
-	TAILQ_REMOVE(&al->connections, conn, link);
-	al->nconnections--;
-	xfree(conn);
-}
-
-static void
 on_closed(struct ipc_channel *ch, int why, void *arg)
 {
 	(void)ch;
@@ -120,43 +157,33 @@ on_closed(struct ipc_channel *ch, int why, void *arg)
 }
 
 static const struct ipc_channel_ops channel_ops = { on_message, on_closed };
-static const struct ipc_channel_ops refused_ops = { NULL, NULL };
-
-static void
-refuse(struct admin_listener *al, int fd, int code, const char *text)
-{
-	struct ipc_channel *ch;
-	struct ipc_out o;
-
-	ch = ipc_channel_new(al->loop, fd, al->self, IPC_ROLE_adminctl, 0,
-	    &refused_ops, NULL);
-	ipc_out_init(&o, IPC_ACK);
-	ipc_put_u64(&o, IPC_F_CODE, (uint64_t)-code);
-	ipc_put_str(&o, IPC_F_TEXT, text);
-	(void)ipc_send(ch, &o);
-	ipc_channel_free(&ch);
-}
 
 static void
 let_in(struct admin_listener *al, int fd)
 {
-	struct admin_connection *conn;
 	struct ucred cred = { 0, (uid_t)-1, (gid_t)-1 };
+	bool refused = !is_allowed(al, fd, &cred);
+	struct admin_connection *conn;
 
-	if (!is_allowed(al, fd, &cred)) {
+	if (refused)
 		log_warn("admin: uid %u is neither root nor in admin_group",
 		    (unsigned)cred.uid);
-		refuse(al, fd, PK_EPERM, "neither root nor in admin_group");
-		return;
-	}
-	if (al->nconnections >= CONNECTIONS_MAX) {
-		refuse(al, fd, PK_EBUSY, "too many administrators at once");
+	if (refused ? al->nrefused >= REFUSED_MAX :
+	    al->nconnections >= CONNECTIONS_MAX) {
+		fd_close(&fd);
 		return;
 	}
 	conn = XNEW(struct admin_connection);
 	conn->listener = al;
+	conn->refused = refused;
+	loop_timer_init(&conn->timer, connection_close, conn);
 	TAILQ_INSERT_TAIL(&al->connections, conn, link);
-	al->nconnections++;
+	if (refused) {
+		al->nrefused++;
+		loop_timer_set(al->loop, &conn->timer, REFUSED_MS);
+	} else {
+		al->nconnections++;
+	}
 	conn->ch = ipc_channel_new(al->loop, fd, al->self, IPC_ROLE_adminctl,
 	    cred.uid, &channel_ops, conn);
 }
@@ -228,16 +255,12 @@ admin_listener_free(struct admin_listener **alp)
 {
 	struct admin_listener *al = *alp;
 	struct admin_connection *conn;
-	struct ipc_channel *ch;
 
 	if (al == NULL)
 		return;
 	admin_listener_stop(al);
-	while ((conn = TAILQ_FIRST(&al->connections)) != NULL) {
-		ch = conn->ch;
-		connection_gone(conn);
-		ipc_channel_free(&ch);
-	}
+	while ((conn = TAILQ_FIRST(&al->connections)) != NULL)
+		connection_close(conn);
 	xfree(al);
 	*alp = NULL;
 }

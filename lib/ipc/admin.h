@@ -4,8 +4,8 @@
  *
  * The socket is AF_UNIX SOCK_SEQPACKET, made by master. A peer is let in
  * when the kernel says that it is root, a member of the admin group, or (in
- * development mode) the user that runs the suite; anybody else gets one ACK
- * with PK_EPERM and is closed. child.c uses this for the roles; master, who
+ * development mode) the user that runs the suite; anybody else gets PK_EPERM
+ * as the answer to the first request and is closed. child.c uses this for the roles; master, who
  * has no child.c, uses it for itself.
  */
 #ifndef PK_IPC_ADMIN_H
