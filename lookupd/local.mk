@@ -3,8 +3,12 @@
 noinst_LIBRARIES += lookupd/liblookupd.a
 lookupd_liblookupd_a_SOURCES = \
 	lookupd/access.c \
+	lookupd/admin.c \
 	lookupd/check.c \
 	lookupd/expand.c \
+	lookupd/lookupd.h \
+	lookupd/lookupd_ipc.c \
+	lookupd/own.c \
 	lookupd/quota.c \
 	lookupd/resolver.c \
 	lookupd/resolver.h \
@@ -12,6 +16,6 @@ lookupd_liblookupd_a_SOURCES = \
 	lookupd/route.c \
 	lookupd/tables.c \
 	lookupd/tables.h
-# pkglibexec_PROGRAMS += lookupd/lookupd
-# lookupd_lookupd_SOURCES = lookupd/main.c
-# lookupd_lookupd_LDADD = lookupd/liblookupd.a $(LIBS_CORE)
+pkglibexec_PROGRAMS += lookupd/lookupd
+lookupd_lookupd_SOURCES = lookupd/main.c
+lookupd_lookupd_LDADD = lookupd/liblookupd.a $(LIBS_CORE)

@@ -3,6 +3,8 @@ noinst_LIBRARIES += lib/ipc/libipc.a
 lib_ipc_libipc_a_SOURCES =			\
 	lib/ipc/admin.c				\
 	lib/ipc/admin.h				\
+	lib/ipc/admin_reply.c			\
+	lib/ipc/admin_reply.h			\
 	lib/ipc/call.c				\
 	lib/ipc/channel.c			\
 	lib/ipc/channel_internal.h		\

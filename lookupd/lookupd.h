@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * lookupd.h: the process: its resolver and who asks it.
+ */
+#ifndef LOOKUPD_LOOKUPD_H
+#define LOOKUPD_LOOKUPD_H
+
+#include "ipc/child.h"
+#include "lookupd/resolver.h"
+
+/* A channel that came before the tables were open. */
+struct lookupd_waiting {
+	enum ipc_role	 peer;
+	uint64_t	 instance;
+	int		 fd;
+};
+
+struct lookupd {
+	struct child		*child;
+	struct tables		*tables;
+	struct resolver		*resolver;
+	struct resolver_own	 own;
+	uint64_t		 requests;
+	struct lookupd_waiting	*waiting;
+	size_t			 nwaiting;
+	bool			 ready;
+};
+
+/* Opens tables and lists of the configuration in force; what was open is closed. */
+void	lookupd_load(struct lookupd *d);
+
+/* What siblings ask (lookupd_ipc.c). fd becomes the channel's. */
+void	lookupd_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd);
+/* Opens the channels that came too early. */
+void	lookupd_begin(struct lookupd *d);
+/* What administrators ask (admin.c). */
+int	lookupd_admin(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
+	    struct view verb, struct view args, uint32_t uid);
+int	lookupd_admin_message(struct child *c, struct ipc_channel *ch, struct ipc_msg *m);
+
+/* This machine's addresses by inet_interfaces (own.c); before confinement. */
+void	lookupd_own_load(struct resolver_own *own, const char *inet_interfaces);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * main.c of lookupd: tables, addresses and routes.
+ *
+ * Started by master as root, works as pk-lookup: no network; reads the
+ * configuration's folder, the folders of the tables that main.cf names, and
+ * the mail store (for maildirsize files, where their mode lets it), and writes
+ * nothing. It believes none of its askers; they believe it what the
+ * administrator's tables say, so what its loss costs is wrong routes for mail
+ * that passes while it is taken over.
+ */
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "lookupd/lookupd.h"
+
+void
+lookupd_load(struct lookupd *d)
+{
+	const struct conf *conf = child_conf(d->child);
+
+	resolver_free(&d->resolver);
+	tables_free(&d->tables);
+	d->tables = tables_new(conf);
+	d->resolver = resolver_new(conf, d->tables, &d->own);
+}
+
+static void
+on_reload(struct child *c, const struct conf *old)
+{
+	(void)old;
+	if (((struct lookupd *)child_arg(c))->ready)
+		lookupd_load(child_arg(c));
+}
+
+/* Every request is answered within its turn: nothing is open. */
+static void
+on_drain(struct child *c, uint64_t grace_ms)
+{
+	(void)grace_ms;
+	child_exit(c, 0);
+}
+
+static const struct child_ops ops = {
+	.channel = lookupd_channel,
+	.reload = on_reload,
+	.drain = on_drain,
+	.admin = lookupd_admin,
+	.message = lookupd_admin_message,
+};
+
+/* ---- confinement ---- */
+
+static bool
+is_listed(const struct sandbox_spec *s, const char *path)
+{
+	unsigned i;
+
+	for (i = 0; i < s->npaths; i++)
+		if (view_eq(view_str(s->paths[i].path), view_str(path)))
+			return true;
+	return false;
+}
+
+/* A folder and not the file: a table is replaced by a new file. */
+static void
+add_folder(const char *path, void *arg)
+{
+	struct sandbox_spec *s = arg;
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	char *dir;
+
+	if (slash == NULL || slash == path)
+		return;
+	dir = xstrndup(path, (size_t)(slash - path));
+	if (is_listed(s, dir) || stat(dir, &st) == -1) {
+		xfree(dir);
+		return;
+	}
+	if (s->npaths == SANDBOX_PATHS_MAX) {
+		log_error("tables are in more than %d folders: %s cannot be read",
+		    SANDBOX_PATHS_MAX, dir);
+		xfree(dir);
+		return;
+	}
+	/* Lives as long as the process. */
+	s->paths[s->npaths].path = dir;
+	s->paths[s->npaths++].write = false;
+}
+
+static void
+confine(struct child *c)
+{
+	struct sandbox_spec s = {
+		.user = ipc_role_user(IPC_ROLE_lookupd),
+		.needs = SANDBOX_ACCEPT | SANDBOX_FILES_READ | SANDBOX_MMAP_FILE,
+	};
+
+	s.paths[s.npaths++].path = PK_SYSCONFDIR;
+	s.paths[s.npaths++].path = child_conf(c)->virtual_mailbox_base;
+	tables_scan_files(child_conf(c), add_folder, &s);
+	child_confine(c, &s);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct lookupd d = { 0 };
+	struct child_spec spec = { .role = IPC_ROLE_lookupd, .ops = &ops, .arg = &d };
+
+	d.child = child_begin(argc, argv, &spec);
+	lookupd_own_load(&d.own, child_conf(d.child)->inet_interfaces);
+	confine(d.child);
+	/* As the confined user: what cannot be read then is said at once. */
+	lookupd_load(&d);
+	lookupd_begin(&d);
+	return child_run(d.child);
+}
