@@ -213,9 +213,9 @@ group_durable(struct segment_writer *w, struct segment *seg, struct segment_item
 	struct segment_item *it;
 
 	seg->durable = seg->offset;
-	/* The disk goes on while the answers are given. */
-	submit_group(w);
 	w->ops.durable(w->arg, seg->number, seg->durable);
+	/* The disk goes on while the answers are given. May seal and free seg. */
+	submit_group(w);
 	while ((it = TAILQ_FIRST(items)) != NULL) {
 		TAILQ_REMOVE(items, it, link);
 		item_done(w, it, 0);

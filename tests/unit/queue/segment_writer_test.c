@@ -267,6 +267,22 @@ test_next_segment(void **state)
 	assert_true(t.next >= 4);
 }
 
+/* What does not fit any more waits while the last group of a segment is synced. */
+static void
+test_next_segment_while_others_wait(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	t.size = 50000;
+	for (i = 0; i < 12; i++)
+		put(i, 15000);
+	turn_until(12);
+	for (i = 0; i < 12; i++)
+		check_record(&sent[i], 15000, SEGMENT_SHARED);
+	assert_int_equal(t.sealed[1], t.durable[1]);
+}
+
 static void
 test_too_large(void **state)
 {
@@ -519,7 +535,8 @@ test_stream_fails(void **state)
 
 #define T(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-UNIT_MAIN(T(test_group), T(test_next_segment), T(test_too_large), T(test_write_fails),
+UNIT_MAIN(T(test_group), T(test_next_segment),
+    T(test_next_segment_while_others_wait), T(test_too_large), T(test_write_fails),
     T(test_short_write), T(test_sync_fails), T(test_disk_full), T(test_abandon),
     T(test_refused), T(test_reconnect), T(test_stream), T(test_stream_abort),
     T(test_stream_fails))
