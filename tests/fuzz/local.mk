@@ -23,6 +23,8 @@ FUZZERS += tests/fuzz/mime
 tests_fuzz_mime_LDADD = $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/dsn
 tests_fuzz_dsn_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/conf
+tests_fuzz_conf_LDADD = $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap

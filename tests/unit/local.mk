@@ -41,6 +41,8 @@ UNIT_TESTS += tests/unit/table/match_list_test
 UNIT_TESTS += tests/unit/table/table_test
 UNIT_TESTS += tests/unit/lookupd/resolver_test
 tests_unit_lookupd_resolver_test_LDADD = lookupd/liblookupd.a $(LDADD)
+UNIT_TESTS += tests/unit/conf/conf_test
+UNIT_TESTS += tests/unit/conf/params_test
 
 UNIT_TESTS += tests/unit/adminctl/commands_test
 tests_unit_adminctl_commands_test_LDADD = adminctl/libadminctl.a $(LDADD)

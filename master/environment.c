@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * environment.c: users, programs and directories.
+ *
+ * Run by master before anything else, with root's rights, and by `postkeep
+ * check` with the caller's. A directory that exists with another owner is
+ * never taken over: somebody else's files may be in it.
+ */
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "ipc/ipc.h"
+#include "master/environment.h"
+#include "sys/fd.h"
+
+static void say(struct environment *e, char level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+say(struct environment *e, char level, const char *fmt, ...)
+{
+	struct buf b;
+	va_list ap;
+
+	if (level == 'e')
+		e->errors++;
+	buf_init(&b, 4096);
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	e->say(level, buf_cstr(&b), e->arg);
+	buf_fini(&b);
+}
+
+/* ---- users and programs ---- */
+
+static void
+check_users(struct environment *e)
+{
+	const char *user;
+	int role;
+
+	if (e->development)
+		return;
+	for (role = 1; role < IPC_ROLES; role++) {
+		user = ipc_role_user((enum ipc_role)role);
+		if (user != NULL && getpwnam(user) == NULL)
+			say(e, 'e', "user %s (for %s) does not exist: run %s/create-users", user,
+			    ipc_role_name((enum ipc_role)role), PK_LIBEXECDIR);
+	}
+	if (e->conf->admin_group[0] != '\0' && getgrnam(e->conf->admin_group) == NULL)
+		say(e, 'w', "group %s (admin_group) does not exist: only root can use adminctl",
+		    e->conf->admin_group);
+}
+
+static void
+check_programs(struct environment *e)
+{
+	const char *program;
+	char *path;
+	int role;
+
+	for (role = 1; role < IPC_ROLES; role++) {
+		program = ipc_role_program((enum ipc_role)role);
+		if (role == IPC_ROLE_adminctl || program == NULL)
+			continue;
+		path = xasprintf("%s/%s", e->conf->program_directory, program);
+		if (access(path, X_OK) == -1)
+			say(e, 'e', "program %s: %s (program_directory = %s)", path,
+			    strerror(errno), e->conf->program_directory);
+		xfree(path);
+	}
+}
+
+/* ---- directories ---- */
+
+/* mkdir -p of everything above the last part. */
+static int
+make_parents(const char *path)
+{
+	char *copy = xstrdup(path), *p;
+	int error = 0;
+
+	for (p = copy + 1; error == 0 && (p = strchr(p, '/')) != NULL; p++) {
+		*p = '\0';
+		if (mkdir(copy, 0755) == -1 && errno != EEXIST)
+			error = PK_ESYS;
+		*p = '/';
+	}
+	xfree(copy);
+	return error;
+}
+
+static bool
+make_directory(struct environment *e, const char *param, const char *path, uid_t uid, gid_t gid,
+    mode_t mode)
+{
+	if (make_parents(path) != 0 || mkdir(path, mode) == -1 ||
+	    chown(path, uid, gid) == -1 || chmod(path, mode) == -1) {
+		say(e, 'e', "cannot create %s %s: %s", param, path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static void
+check_directory(struct environment *e, const char *param, const char *path, const char *user,
+    mode_t mode)
+{
+	struct passwd *pw;
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	struct stat st;
+
+	if (!e->development) {
+		pw = getpwnam(user);
+		if (pw == NULL)
+			return;		/* said by check_users */
+		uid = pw->pw_uid;
+		gid = pw->pw_gid;
+	}
+	if (path[0] != '/') {
+		say(e, 'e', "%s = %s: write a path that begins with /", param, path);
+		return;
+	}
+	if (stat(path, &st) == -1) {
+		if (errno != ENOENT)
+			say(e, 'e', "%s %s: %s", param, path, strerror(errno));
+		else if (e->create)
+			(void)make_directory(e, param, path, uid, gid, mode);
+		return;
+	}
+	if (!S_ISDIR(st.st_mode))
+		say(e, 'e', "%s %s is not a directory", param, path);
+	else if (st.st_uid != uid)
+		say(e, 'e', "%s %s belongs to uid %u, it must belong to %s (uid %u): if its"
+		    " content is ours, run chown -R %s %s", param, path, (unsigned)st.st_uid,
+		    e->development ? "you" : user, (unsigned)uid,
+		    e->development ? "$USER" : user, path);
+	else if ((st.st_mode & 022) != 0)
+		say(e, 'e', "%s %s can be written by others (mode %04o): run chmod %04o %s",
+		    param, path, (unsigned)st.st_mode & 07777, (unsigned)mode, path);
+	else if (e->create && access(path, W_OK) == -1 && errno == EROFS)
+		say(e, 'e', "%s %s is on a file system that is read only", param, path);
+}
+
+static void
+check_directories(struct environment *e)
+{
+	const struct conf *c = e->conf;
+	char *path;
+	const char *slash;
+
+	check_directory(e, "runtime_directory", c->runtime_directory, "root", 0755);
+	path = xasprintf("%s/admin", c->runtime_directory);
+	check_directory(e, "the folder of admin sockets,", path, "root", 0755);
+	xfree(path);
+	check_directory(e, "data_directory", c->data_directory, "root", 0755);
+	check_directory(e, "queue_directory", c->queue_directory,
+	    ipc_role_user(IPC_ROLE_qmgr), 0700);
+	check_directory(e, "virtual_mailbox_base", c->virtual_mailbox_base,
+	    ipc_role_user(IPC_ROLE_mailbox), 0700);
+	slash = strrchr(c->maillog_file, '/');
+	if (slash != NULL && slash > c->maillog_file) {
+		path = xstrndup(c->maillog_file, (size_t)(slash - c->maillog_file));
+		check_directory(e, "the folder of maillog_file,", path,
+		    ipc_role_user(IPC_ROLE_logd), 0755);
+		xfree(path);
+	} else if (c->maillog_file[0] != '\0') {
+		say(e, 'e', "maillog_file = %s: write a path that begins with /",
+		    c->maillog_file);
+	}
+}
+
+bool
+environment_check(struct environment *e)
+{
+	check_users(e);
+	check_programs(e);
+	check_directories(e);
+	return e->errors == 0;
+}
+
+/* ---- one master a runtime directory ---- */
+
+static char *
+pid_path(const struct conf *c)
+{
+	return xasprintf("%s/master.pid", c->runtime_directory);
+}
+
+static pid_t
+pid_read(int fd)
+{
+	char text[32];
+	uint64_t pid = 0;
+	struct view v;
+	ssize_t n;
+
+	n = pread(fd, text, sizeof(text), 0);
+	if (n <= 0)
+		return 0;
+	v = view_trim(view_of(text, (size_t)n));
+	while (v.len > 0 && v.p[v.len - 1] == '\n')
+		v.len--;
+	return num_parse_u64(v, 1, INT32_MAX, &pid) == 0 ? (pid_t)pid : 0;
+}
+
+int
+environment_lock(const struct conf *c, pid_t *pid_r)
+{
+	char *path = pid_path(c);
+	struct buf b;
+	int fd;
+
+	*pid_r = 0;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	xfree(path);
+	if (fd == -1)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno == EWOULDBLOCK)
+			*pid_r = pid_read(fd);
+		fd_close(&fd);
+		return -1;
+	}
+	buf_init(&b, 32);
+	buf_printf(&b, "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) == -1 || pwrite(fd, buf_data(&b), b.len, 0) != (ssize_t)b.len)
+		fd_close(&fd);
+	buf_fini(&b);
+	return fd;
+}
+
+pid_t
+environment_running(const struct conf *c)
+{
+	char *path = pid_path(c);
+	pid_t pid = 0;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	xfree(path);
+	if (fd == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (flock(fd, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK)
+		pid = pid_read(fd);
+	fd_close(&fd);
+	return pid;
+}

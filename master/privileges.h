@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * privileges.h: limits raised before, capabilities given up after start.
+ */
+#ifndef PK_MASTER_PRIVILEGES_H
+#define PK_MASTER_PRIVILEGES_H
+
+/* Open files, for all children; needs root to pass the hard limit. */
+void	privileges_limits(void);
+/* Keeps the table's capabilities, sets no_new_privs. Not root: says what is missing. */
+void	privileges_reduce(void);
+
+#endif
