@@ -115,8 +115,9 @@ make_directory(struct environment *e, const char *param, const char *path, uid_t
 
 static void
 check_directory(struct environment *e, const char *param, const char *path, const char *user,
-    mode_t mode)
+    const char *group, mode_t mode)
 {
+	struct group *gr = NULL;
 	struct passwd *pw;
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
@@ -126,8 +127,9 @@ check_directory(struct environment *e, const char *param, const char *path, cons
 		pw = getpwnam(user);
 		if (pw == NULL)
 			return;		/* said by check_users */
+		gr = group != NULL ? getgrnam(group) : NULL;
 		uid = pw->pw_uid;
-		gid = pw->pw_gid;
+		gid = gr != NULL ? gr->gr_gid : pw->pw_gid;
 	}
 	if (path[0] != '/') {
 		say(e, 'e', "%s = %s: write a path that begins with /", param, path);
@@ -161,20 +163,21 @@ check_directories(struct environment *e)
 	char *path;
 	const char *slash;
 
-	check_directory(e, "runtime_directory", c->runtime_directory, "root", 0755);
+	check_directory(e, "runtime_directory", c->runtime_directory, "root", NULL, 0755);
 	path = xasprintf("%s/admin", c->runtime_directory);
-	check_directory(e, "the folder of admin sockets,", path, "root", 0755);
+	check_directory(e, "the folder of admin sockets,", path, "root", NULL, 0755);
 	xfree(path);
-	check_directory(e, "data_directory", c->data_directory, "root", 0755);
+	check_directory(e, "data_directory", c->data_directory, "root", NULL, 0755);
 	check_directory(e, "queue_directory", c->queue_directory,
-	    ipc_role_user(IPC_ROLE_qmgr), 0700);
+	    ipc_role_user(IPC_ROLE_qmgr), NULL, 0700);
 	check_directory(e, "virtual_mailbox_base", c->virtual_mailbox_base,
-	    ipc_role_user(IPC_ROLE_mailbox), 0700);
+	    ipc_role_user(IPC_ROLE_mailbox), NULL, 0700);
 	slash = strrchr(c->maillog_file, '/');
 	if (slash != NULL && slash > c->maillog_file) {
+		/* Administrators may read what is written there: set-gid gives them the files. */
 		path = xstrndup(c->maillog_file, (size_t)(slash - c->maillog_file));
 		check_directory(e, "the folder of maillog_file,", path,
-		    ipc_role_user(IPC_ROLE_logd), 0755);
+		    ipc_role_user(IPC_ROLE_logd), c->admin_group, 02750);
 		xfree(path);
 	} else if (c->maillog_file[0] != '\0') {
 		say(e, 'e', "maillog_file = %s: write a path that begins with /",

@@ -24,3 +24,4 @@ master_master_LDADD = master/libmaster.a $(LIBS_CORE)
 sbin_PROGRAMS += master/postkeep
 master_postkeep_SOURCES = master/postkeep.c
 master_postkeep_LDADD = master/libmaster.a $(LIBS_CORE)
+pkglibexec_SCRIPTS += scripts/create-users

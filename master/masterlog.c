@@ -46,7 +46,7 @@ sink(enum log_level level, const char *line, size_t len, void *arg)
 	char *p;
 
 	(void)arg;
-	if (out.to_stderr)
+	if (out.to_stderr && (out.m->foreground || level >= LOG_LVL_WARN))
 		fprintf(stderr, "%s: %s%s%.*s\n", log_program(),
 		    level >= LOG_LVL_WARN ? log_level_name(level) : "",
 		    level >= LOG_LVL_WARN ? ": " : "", (int)len, line);

@@ -36,15 +36,19 @@ static const unsigned kept[] = {
 void
 privileges_limits(void)
 {
-	struct rlimit r;
+	struct rlimit r, more;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == -1)
 		return;
-	if (r.rlim_max < NOFILE_WANTED && geteuid() == 0)
-		r.rlim_max = NOFILE_WANTED;
+	if (r.rlim_max < NOFILE_WANTED) {
+		more.rlim_cur = more.rlim_max = NOFILE_WANTED;
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			return;
+	}
+	/* Not allowed to pass the hard limit: as far as it goes. */
 	r.rlim_cur = r.rlim_max < NOFILE_WANTED ? r.rlim_max : NOFILE_WANTED;
-	if (setrlimit(RLIMIT_NOFILE, &r) == -1)
-		log_warn("cannot raise the limit of open files: %s", strerror(errno));
+	(void)setrlimit(RLIMIT_NOFILE, &r);
+	log_debug("at most %llu open files a process", (unsigned long long)r.rlim_cur);
 }
 
 void

@@ -85,6 +85,30 @@ put_in_force(struct master *m, struct conf *fresh, const struct change *ch)
 	supervise_replace(m, ch->mask);
 }
 
+static void
+environment_note(char level, const char *text, void *arg)
+{
+	struct buf *why = arg;
+
+	if (level != 'e') {
+		log_warn("%s", text);
+		return;
+	}
+	log_error("%s", text);
+	if (why->len == 0)
+		buf_put_str(why, text);
+}
+
+/* Directories that the new configuration names must be there too. */
+static int
+check_environment(struct master *m, const struct conf *fresh, struct buf *why)
+{
+	struct environment e = { .conf = fresh, .development = m->development, .create = true,
+	    .say = environment_note, .arg = why };
+
+	return environment_check(&e) ? 0 : PK_ESYS;
+}
+
 int
 reload_config(struct master *m, struct buf *why)
 {
@@ -101,6 +125,8 @@ reload_config(struct master *m, struct buf *why)
 	}
 	buf_init(&ch.fixed, 4096);
 	error = find_changes(m, fresh, &ch, why);
+	if (error == 0)
+		error = check_environment(m, fresh, why);
 	if (error == 0 && !listeners_prepare(m, fresh, &fresh_listeners)) {
 		buf_put_str(why, "a listener could not be opened (the log says which and why);"
 		    " the old configuration stays");

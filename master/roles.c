@@ -118,6 +118,9 @@ static const struct {
 	{ "virtual_mailbox_base", R(mailbox) | R(lookupd) },
 	{ "inet_interfaces",	R(smtp) | R(lmtp) | R(lookupd) },
 	{ "syslog_name",	R(logd) },
+	/* Opened before logd is confined. */
+	{ "maillog_file",	R(logd) },
+	{ "maillog_syslog",	R(logd) },
 };
 
 unsigned

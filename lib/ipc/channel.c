@@ -76,8 +76,8 @@ send_hello(struct ipc_channel *ch)
 	(void)ipc_send(ch, &o);
 }
 
-struct ipc_channel *
-ipc_channel_new(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer,
+static struct ipc_channel *
+channel_make(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer,
     uint64_t peer_instance, const struct ipc_channel_ops *ops, void *arg)
 {
 	struct ipc_channel *ch = XNEW(struct ipc_channel);
@@ -109,7 +109,28 @@ ipc_channel_new(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer,
 		    ipc_role_name(peer), strerror(errno));
 		ipc_channel_fail_later(ch, PK_ESYS);
 	}
+	return ch;
+}
+
+struct ipc_channel *
+ipc_channel_new(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer,
+    uint64_t peer_instance, const struct ipc_channel_ops *ops, void *arg)
+{
+	struct ipc_channel *ch;
+
+	ch = channel_make(l, fd, self, peer, peer_instance, ops, arg);
 	send_hello(ch);
+	return ch;
+}
+
+struct ipc_channel *
+ipc_channel_adopt(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer,
+    uint64_t peer_instance, const struct ipc_channel_ops *ops, void *arg)
+{
+	struct ipc_channel *ch;
+
+	ch = channel_make(l, fd, self, peer, peer_instance, ops, arg);
+	ch->hello_seen = true;
 	return ch;
 }
 

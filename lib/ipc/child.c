@@ -38,6 +38,7 @@ struct child {
 	void		*arg;
 	struct loop	*loop;
 	struct ipc_channel *control;
+	pid_t		 channel_pid;	/* of the CHANNEL just taken */
 	struct conf	*conf;
 	uint64_t	 instance;
 	bool		 development;
@@ -220,13 +221,16 @@ take_config(struct child *c, struct ipc_msg *m)
 static int
 take_channel(struct child *c, struct ipc_msg *m)
 {
-	uint64_t role = 0, instance = 0;
+	uint64_t role = 0, instance = 0, pid = 0;
 	struct ipc_in in;
 	int fd;
 
 	ipc_in_init(&in, m);
 	ipc_get_range(&in, IPC_F_ROLE, IPC_ROLE_none + 1, IPC_ROLES - 1, &role);
 	ipc_get_u64(&in, IPC_F_INSTANCE, &instance);
+	if (ipc_has(&in, IPC_F_PID))
+		ipc_get_range(&in, IPC_F_PID, 0, INT32_MAX, &pid);
+	c->channel_pid = (pid_t)pid;
 	fd = ipc_take_handle(m, 0);
 	if (ipc_in_end(&in) != 0 || fd == -1) {
 		fd_close(&fd);
@@ -621,6 +625,12 @@ struct ipc_channel *
 child_control(const struct child *c)
 {
 	return c->control;
+}
+
+pid_t
+child_channel_pid(const struct child *c)
+{
+	return c->channel_pid;
 }
 
 uint64_t

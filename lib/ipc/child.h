@@ -85,6 +85,8 @@ enum ipc_role child_role(const struct child *c);
 /* The channel to master, for what a role says to it by itself. */
 struct ipc_channel *child_control(const struct child *c);
 uint64_t child_instance(const struct child *c);
+/* Within ops->channel: the peer's pid as master knows it, 0 if it did not say. */
+pid_t child_channel_pid(const struct child *c);
 /* True when not started by root: confinement is partial. */
 bool	child_development(const struct child *c);
 /* Fills user and development, enters the sandbox, sends READY. Fatal on failure as root. */

@@ -141,6 +141,10 @@ struct ipc_channel_ops {
 struct ipc_channel *ipc_channel_new(struct loop *l, int fd, enum ipc_role self,
 	    enum ipc_role peer, uint64_t peer_instance,
 	    const struct ipc_channel_ops *ops, void *arg);
+/* The same for a socket on which both HELLOs were said: by the binary before us (upgrade). */
+struct ipc_channel *ipc_channel_adopt(struct loop *l, int fd, enum ipc_role self,
+	    enum ipc_role peer, uint64_t peer_instance,
+	    const struct ipc_channel_ops *ops, void *arg);
 /* Closes; outstanding calls get PK_ECANCEL; `closed` is not called. Safe inside callbacks. */
 void	ipc_channel_free(struct ipc_channel **ch);
 enum ipc_role ipc_channel_peer(const struct ipc_channel *ch);
