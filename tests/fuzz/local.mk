@@ -25,6 +25,8 @@ FUZZERS += tests/fuzz/dsn
 tests_fuzz_dsn_LDADD = $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/conf
 tests_fuzz_conf_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/ipc_in
+tests_fuzz_ipc_in_LDADD = $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap
