@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: ISC
 noinst_PROGRAMS += tests/bench/smtp_parse
 tests_bench_smtp_parse_LDADD = lib/mail/libmail.a lib/base/libbase.a $(LIBS_SYSTEM)
+noinst_PROGRAMS += tests/bench/ipc_pingpong
+tests_bench_ipc_pingpong_LDADD = $(LIBS_CORE)
