@@ -44,7 +44,7 @@ struct child_ops {
 	void	(*listener)(struct child *c, const char *name, enum child_listener_class class,
 		    const char *address, int fd);
 	void	(*listener_close)(struct child *c, const char *name);
-	/* A new configuration is in force (child_conf()); the old one lives until this returns. */
+	/* A new configuration is in force (child_conf()); `old` lives until this returns. */
 	void	(*reload)(struct child *c, const struct conf *old);
 	/* Finish within grace_ms, then call child_exit(). */
 	void	(*drain)(struct child *c, uint64_t grace_ms);
@@ -72,9 +72,10 @@ struct child_spec {
 };
 
 /*
- * Called first in main(). master starts `program ROLE`. Receives everything up to START, installs the log
- * sink, maps the statistics page. ops->channel and ops->listener are called
- * from here for what came before START. Exits when master is not there.
+ * Called first in main(). master starts `program ROLE`. Receives everything
+ * up to START, installs the log sink, maps the statistics page. ops->channel
+ * and ops->listener are called from here for what came before START. Exits
+ * when master is not there.
  */
 struct child *child_begin(int argc, char **argv, const struct child_spec *spec);
 struct loop *child_loop(struct child *c);

@@ -36,7 +36,7 @@ allow(scmp_filter_ctx ctx, const struct sandbox_call *row)
 			break;
 		case SANDBOX_EQ:
 			cmp[n++] = SCMP_CMP(arg, SCMP_CMP_EQ,
-			    row->when[i].value);
+			    row->when[i].value, 0);
 			break;
 		case SANDBOX_MASK:
 			cmp[n++] = SCMP_CMP(arg, SCMP_CMP_MASKED_EQ,
@@ -44,7 +44,7 @@ allow(scmp_filter_ctx ctx, const struct sandbox_call *row)
 			break;
 		case SANDBOX_OWN_PID:
 			cmp[n++] = SCMP_CMP(arg, SCMP_CMP_EQ,
-			    (scmp_datum_t)getpid());
+			    (scmp_datum_t)getpid(), 0);
 			break;
 		}
 	}

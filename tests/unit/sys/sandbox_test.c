@@ -35,7 +35,11 @@
 #include "sys/sandbox_internal.h"
 
 #ifdef PK_SANITIZERS
-#define SKIP_WITH_SANITIZERS() skip()
+#define SKIP_WITH_SANITIZERS()						\
+	do {								\
+		print_message("# the sanitizers' runtime needs what is refused\n"); \
+		skip();							\
+	} while (0)
 #else
 #define SKIP_WITH_SANITIZERS() do { } while (0)
 #endif
