@@ -383,7 +383,7 @@ main(int argc, char **argv)
 	struct sandbox_spec box = { .needs = SANDBOX_FILES_READ | SANDBOX_FILES_WRITE |
 	    SANDBOX_APPEND };
 	struct child *c;
-	char *folder;
+	char *folder, *empty;
 
 	buf_init(&logd.batch, BATCH_MAX);
 	buf_init(&logd.clean, 4 * LOG_LINE_MAX);
@@ -398,7 +398,9 @@ main(int argc, char **argv)
 	folder = folder_of(child_conf(c));
 	if (folder != NULL)
 		box.paths[box.npaths++] = (struct sandbox_path){ folder, true };
-	box.chroot_dir = folder;
+	/* The file is reached by the folder's handle alone. */
+	empty = xasprintf("%s/empty", child_conf(c)->runtime_directory);
+	box.chroot_dir = empty;
 	child_confine(c, &box);
 	log_set_sink(own_line, NULL);
 	log_set_flush(flush_now);

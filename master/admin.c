@@ -485,12 +485,16 @@ on_request(struct ipc_channel *ch, struct ipc_msg *msg, struct view verb, struct
 
 static const struct admin_ops ops = { on_request, NULL, asker_gone };
 
-void
-admin_begin(struct master *m)
+static struct admin_listener *own_socket;
+
+static void
+admin_open(void *arg)
 {
+	struct master *m = arg;
 	struct listener *l;
 	int fd;
 
+	admin_listener_free(&own_socket);
 	TAILQ_FOREACH(l, &m->admin, link) {
 		if (strcmp(l->name, "master") != 0)
 			continue;
@@ -498,7 +502,23 @@ admin_begin(struct master *m)
 		if (fd == -1)
 			log_fatal("no descriptor left");
 		(void)fd_set_cloexec(fd, true);
-		(void)admin_listener_new(m->loop, fd, IPC_ROLE_master, geteuid(),
+		own_socket = admin_listener_new(m->loop, fd, IPC_ROLE_master, geteuid(),
 		    admin_group_id(m->conf->admin_group), &ops, m);
 	}
+}
+
+void
+admin_begin(struct master *m)
+{
+	admin_open(m);
+}
+
+void
+admin_group_changed(struct master *m)
+{
+	static struct loop_deferred later = { .fn = admin_open };
+
+	/* Not now: it may be one of these connections that asked for it. */
+	later.arg = m;
+	loop_defer(m->loop, &later);
 }

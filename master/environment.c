@@ -145,8 +145,8 @@ check_directory(struct environment *e, const char *param, const char *path, cons
 	if (!S_ISDIR(st.st_mode))
 		say(e, 'e', "%s %s is not a directory", param, path);
 	else if (st.st_uid != uid)
-		say(e, 'e', "%s %s belongs to uid %u, it must belong to %s (uid %u): if its"
-		    " content is ours, run chown -R %s %s", param, path, (unsigned)st.st_uid,
+		say(e, 'e', "%s %s has the wrong owner, uid %u: it must belong to %s (uid %u);"
+		    " if its content is ours, run chown -R %s %s", param, path, (unsigned)st.st_uid,
 		    e->development ? "you" : user, (unsigned)uid,
 		    e->development ? "$USER" : user, path);
 	else if ((st.st_mode & 022) != 0)
@@ -166,6 +166,10 @@ check_directories(struct environment *e)
 	check_directory(e, "runtime_directory", c->runtime_directory, "root", NULL, 0755);
 	path = xasprintf("%s/admin", c->runtime_directory);
 	check_directory(e, "the folder of admin sockets,", path, "root", NULL, 0755);
+	xfree(path);
+	/* The root directory of who needs no file (lib/ipc/child.c). */
+	path = xasprintf("%s/empty", c->runtime_directory);
+	check_directory(e, "the empty folder", path, "root", NULL, 0755);
 	xfree(path);
 	check_directory(e, "data_directory", c->data_directory, "root", NULL, 0755);
 	check_directory(e, "queue_directory", c->queue_directory,

@@ -181,6 +181,8 @@ void	masterlog_stderr(bool on);
 
 /* ---- admin.c, confinement.c ---- */
 void	admin_begin(struct master *m);
+/* admin_group is another one: connections are closed, new ones checked against it. */
+void	admin_group_changed(struct master *m);
 unsigned admin_pings_open(void);
 /* What the kernel says of a process, as a JSON object without role. */
 struct json_t *confinement_describe(pid_t pid, uint64_t report);

@@ -214,7 +214,7 @@ run_stop(struct command *c)
 	uint64_t until;
 
 	if (pid == 0)
-		return STATUS_OK;
+		return STATUS_NOT_RUNNING;
 	if (!send_signal(pid, SIGTERM))
 		return STATUS_FAILED;
 	/* Three stages have this grace each, and a little to say good-bye. */

@@ -80,6 +80,8 @@ put_in_force(struct master *m, struct conf *fresh, const struct change *ch)
 		proc_send_config(m, p);
 		proc_send_u64(p, IPC_LOG_LEVEL, IPC_F_LEVEL, (uint64_t)log_get_level());
 	}
+	if (strcmp(old->admin_group, fresh->admin_group) != 0)
+		admin_group_changed(m);
 	conf_free(&old);
 	supervise_counts(m);
 	supervise_replace(m, ch->mask);

@@ -117,6 +117,8 @@ static const struct {
 	{ "dns_",		R(dnsd) },
 	{ "virtual_mailbox_base", R(mailbox) | R(lookupd) },
 	{ "inet_interfaces",	R(smtp) | R(lmtp) | R(lookupd) },
+	/* Looked up before the confinement. */
+	{ "admin_group",	R(logd) | R(dnsd) | R(lookupd) | R(qmgr) },
 	{ "syslog_name",	R(logd) },
 	/* Opened before logd is confined. */
 	{ "maillog_file",	R(logd) },

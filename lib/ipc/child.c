@@ -523,6 +523,7 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 	struct sandbox_report report = { 0 };
 	const char *what = "";
 	struct ipc_out o;
+	char *empty;
 	int error;
 
 	spec->development = c->development;
@@ -530,8 +531,15 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 	/* A listener for adminctl may come with any reload. */
 	if (c->ops->admin != NULL)
 		spec->needs |= SANDBOX_ACCEPT;
+	/* Whoever needs no file sees none: master made the empty directory. */
+	empty = xasprintf("%s/empty", c->conf->runtime_directory);
+	if (spec->chroot_dir == NULL && spec->npaths == 0 && access(empty, F_OK) == 0)
+		spec->chroot_dir = empty;
 	sandbox_preload();
 	error = sandbox_enter(spec, &report, &what);
+	if (spec->chroot_dir == empty)
+		spec->chroot_dir = NULL;
+	xfree(empty);
 	if (error != 0)
 		log_fatal("cannot confine: %s: %s (%s)", what,
 		    pk_strerror(error), strerror(errno));

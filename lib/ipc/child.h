@@ -90,7 +90,11 @@ uint64_t child_instance(const struct child *c);
 pid_t child_channel_pid(const struct child *c);
 /* True when not started by root: confinement is partial. */
 bool	child_development(const struct child *c);
-/* Fills user and development, enters the sandbox, sends READY. Fatal on failure as root. */
+/*
+ * Fills user and development (and, for who names neither chroot_dir nor
+ * paths, the empty directory as chroot_dir), enters the sandbox, sends READY.
+ * Fatal on failure as root.
+ */
 void	child_confine(struct child *c, struct sandbox_spec *spec);
 /* Returns the exit status after child_exit() or the loss of master. */
 int	child_run(struct child *c);

@@ -47,6 +47,14 @@ UNIT_TESTS += tests/unit/conf/params_test
 UNIT_TESTS += tests/unit/adminctl/commands_test
 tests_unit_adminctl_commands_test_LDADD = adminctl/libadminctl.a $(LDADD)
 UNIT_TESTS += tests/unit/queue/record_test
+UNIT_TESTS += tests/unit/logd/file_test
+tests_unit_logd_file_test_LDADD = logd/liblogd.a $(LDADD)
+UNIT_TESTS += tests/unit/logd/format_test
+tests_unit_logd_format_test_LDADD = logd/liblogd.a $(LDADD)
+UNIT_TESTS += tests/unit/master/roles_test
+tests_unit_master_roles_test_LDADD = master/libmaster.a $(LDADD)
+UNIT_TESTS += tests/unit/master/state_test
+tests_unit_master_state_test_LDADD = master/libmaster.a $(LDADD)
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
