@@ -159,7 +159,7 @@ connect_pair(struct proc *a, struct proc *b)
 {
 	int sv[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == -1) {
+	if (ipc_socketpair(sv) != 0) {
 		log_error("no channel between %s and %s: %s", ipc_role_name(a->slot->role),
 		    ipc_role_name(b->slot->role), strerror(errno));
 		return;
@@ -174,7 +174,7 @@ proc_join_log(struct proc *logd)
 {
 	int sv[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == -1)
+	if (ipc_socketpair(sv) != 0)
 		return;
 	send_channel(logd, IPC_ROLE_master, 0, getpid(), sv[0]);
 	masterlog_channel(sv[1], logd->instance);

@@ -54,15 +54,42 @@ static void	channel_close(struct ipc_channel *ch, int why);
 /* ---- life ---- */
 
 static void
-raise_buffers(int fd)
+raise_buffer(int fd, int option, int force)
 {
-	int n = SOCKET_BUFFER;
+	int want = SOCKET_BUFFER, have = 0;
+	socklen_t len = sizeof(have);
 
 	/* FORCE passes the system's maximum; master's children may not. */
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &n, sizeof(n)) == -1)
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &n, sizeof(n)) == -1)
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof(n));
+	if (setsockopt(fd, SOL_SOCKET, force, &want, sizeof(want)) == 0)
+		return;
+	/* What master gave must not shrink to that maximum. The kernel tells
+	 * twice what was asked for. */
+	if (getsockopt(fd, SOL_SOCKET, option, &have, &len) == 0 &&
+	    have >= 2 * want)
+		return;
+	(void)setsockopt(fd, SOL_SOCKET, option, &want, sizeof(want));
+}
+
+static void
+raise_buffers(int fd)
+{
+	raise_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE);
+	raise_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE);
+}
+
+int
+ipc_socketpair(int sv_r[2])
+{
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    0, sv) == -1)
+		return PK_ESYS;
+	raise_buffers(sv[0]);
+	raise_buffers(sv[1]);
+	sv_r[0] = sv[0];
+	sv_r[1] = sv[1];
+	return 0;
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -464,6 +465,18 @@ check_started_by_master(void)
 		log_fatal("this program is started by master: see postkeep(8)");
 }
 
+/*
+ * A session's reset connection is an error of that write, not our end. The
+ * keyboard's signals are for master, who tells us to drain.
+ */
+static void
+ignore_signals(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+}
+
 struct child *
 child_begin(int argc, char **argv, const struct child_spec *spec)
 {
@@ -473,6 +486,7 @@ child_begin(int argc, char **argv, const struct child_spec *spec)
 	c->role = role_of(argc, argv, spec);
 	log_init(ipc_role_name(c->role));
 	check_started_by_master();
+	ignore_signals();
 	c->ops = spec->ops != NULL ? spec->ops : &no_ops;
 	c->arg = spec->arg;
 	c->owner = geteuid();

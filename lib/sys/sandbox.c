@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,8 +92,11 @@ set_limits(const struct sandbox_spec *spec)
 	error = limit(RLIMIT_CORE, 0);
 	if (error == 0 && spec->rlimit_nofile != 0)
 		error = limit(RLIMIT_NOFILE, spec->rlimit_nofile);
-	if (error == 0 && spec->rlimit_fsize != 0)
+	if (error == 0 && spec->rlimit_fsize != 0) {
+		/* The write that goes too far fails with EFBIG; nobody dies. */
+		(void)signal(SIGXFSZ, SIG_IGN);
 		error = limit(RLIMIT_FSIZE, spec->rlimit_fsize);
+	}
 #ifndef PK_SANITIZERS
 	/* Processes and threads of this user: none from this one. */
 	if (error == 0 && (spec->needs & (SANDBOX_THREADS |

@@ -25,7 +25,12 @@ enum sandbox_need {
 	SANDBOX_ACCEPT		= 1 << 0,	/* accept4 on listeners it was given */
 	SANDBOX_CONNECT_INET	= 1 << 1,	/* socket, connect, bind for AF_INET/6 */
 	SANDBOX_CONNECT_UNIX	= 1 << 2,	/* socket, connect for AF_UNIX stream */
-	SANDBOX_APPEND		= 1 << 3,	/* write, writev, fdatasync on append handles */
+	/*
+	 * write, writev, fdatasync on append handles. Takes away, whatever else is
+	 * needed, every call that changes bytes behind them: F_SETFL, pwrite,
+	 * ftruncate, fallocate, ... (not for LMDB's processes).
+	 */
+	SANDBOX_APPEND		= 1 << 3,
 	SANDBOX_FILES_READ	= 1 << 4,	/* openat(O_RDONLY), fstat, pread, getdents */
 	SANDBOX_FILES_WRITE	= 1 << 5,	/* create, rename, unlink, mkdir, fsync, syncfs */
 	SANDBOX_MMAP_FILE	= 1 << 6,	/* LMDB: shared mmap, msync, ftruncate, locks */

@@ -140,8 +140,7 @@ tear_down(void **state)
 static void
 pair(int sv[2])
 {
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-	    sv), 0);
+	assert_int_equal(ipc_socketpair(sv), 0);
 }
 
 /* smtpd (a) and qmgr (b). */

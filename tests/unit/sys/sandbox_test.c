@@ -262,6 +262,8 @@ writer(void)
 	ALLOWED(fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
 	ALLOWED(pwrite(fd, "x", 1, 10));
 	ALLOWED(ftruncate(fd, 5));
+	if (pwrite(fd, "x", 1, 100000) != -1 || errno != EFBIG)
+		die("RLIMIT_FSIZE", strerror(errno));
 	ALLOWED(fsync(fd));
 	ALLOWED(unlink(name));
 	REFUSED(symlink("/etc/passwd", name));
