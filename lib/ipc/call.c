@@ -232,9 +232,12 @@ ipc_call_answered(struct ipc_channel *ch, struct ipc_msg *m)
 	ipc_reply_fn reply;
 	void *arg;
 
-	/* An answer to what was not asked of this peer, or a second one. */
+	/*
+	 * An answer to what was not asked of this peer, or a second one. Only
+	 * behind an upgrade it may be to a question of the binary before us.
+	 */
 	if (c == NULL)
-		return PK_EPROTO;
+		return ch->adopted ? 0 : PK_EPROTO;
 	reply = c->reply;
 	arg = c->arg;
 	if (c->abandoned) {

@@ -158,6 +158,7 @@ ipc_channel_adopt(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer
 
 	ch = channel_make(l, fd, self, peer, peer_instance, ops, arg);
 	ch->hello_seen = true;
+	ch->adopted = true;
 	return ch;
 }
 

@@ -119,6 +119,7 @@ struct ipc_channel {
 	unsigned	 busy;		/* callbacks on the stack */
 	int		 why;
 	bool		 hello_seen;
+	bool		 adopted;	/* from the binary before an upgrade */
 	bool		 dead;		/* closed; memory waits for busy == 0 */
 	bool		 send_dead;	/* peer reads no more; what it sent is still read */
 	bool		 reset_seen;

@@ -493,6 +493,30 @@ test_violations(void **state)
 }
 
 static void
+test_adopted(void **state)
+{
+	struct raw r = { .h = { IPC_SEGMENT_SEAL, 0, 0, 0 } };
+	struct end b = { 0 };
+	int sv[2];
+
+	(void)state;
+	pair(sv);
+	b.ch = ipc_channel_adopt(l, sv[1], IPC_ROLE_qmgr, IPC_ROLE_smtpd, 1,
+	    &ops, &b);
+	/* No HELLO comes any more; an answer may be to who was here before. */
+	assert_int_equal(write(sv[0], &r, 12), 12);
+	r.h.type = IPC_ACK;
+	r.h.flags = IPC_FLAG_REPLY;
+	r.h.id = 0x7fffffff;
+	assert_int_equal(write(sv[0], &r, 12), 12);
+	turns(2);
+	assert_int_equal(b.got, 1);
+	assert_int_equal(b.closed, 0);
+	ipc_channel_free(&b.ch);
+	close(sv[0]);
+}
+
+static void
 test_handles_not_declared(void **state)
 {
 	struct ipc_header h = { IPC_SEGMENT_SEAL, 0, 0, 0 };
@@ -709,6 +733,7 @@ main(void)
 		T(test_own_mistakes),
 		T(test_full_queue),
 		T(test_violations),
+		T(test_adopted),
 		T(test_handles_not_declared),
 		T(test_handler_refuses),
 		T(test_last_words_are_heard),
