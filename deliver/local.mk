@@ -8,4 +8,10 @@ deliver_libdeliver_a_SOURCES =			\
 	deliver/job.h \
 	deliver/mailbox.c			\
 	deliver/mailbox.h			\
-	deliver/mailbox_writer.c
+	deliver/mailbox_writer.c \
+	deliver/smtp.c				\
+	deliver/smtp.h				\
+	deliver/smtp_connect.c			\
+	deliver/smtp_content.c			\
+	deliver/smtp_route.c			\
+	deliver/smtp_session.c

@@ -250,8 +250,11 @@ stream_flush(struct stream *s)
 	while (stream_is_open(s)) {
 		niov = gather(s, iov);
 		if (niov == 0) {
+			/* It may have put more: no recursion for that. */
 			emptied(s);
-			return;
+			if (!stream_is_open(s) || stream_pending(s) == 0)
+				return;
+			continue;
 		}
 		n = s->io->writev(s->io_ctx, s->fd, iov, niov);
 		if (n == -1 && errno == EINTR)

@@ -25,7 +25,7 @@ struct stream;
 struct stream_ops {
 	/* Bytes arrived; len 0 is the end. The stream may be closed in here. */
 	void	(*data)(struct stream *s, struct view bytes, void *arg);
-	/* Everything put so far is with the kernel. */
+	/* Everything put so far is with the kernel. Put more, do not flush, in here. */
 	void	(*drained)(struct stream *s, void *arg);
 	/* Reading or writing failed; error is errno. The owner closes. */
 	void	(*failed)(struct stream *s, int error, void *arg);
