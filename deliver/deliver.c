@@ -12,6 +12,9 @@
  */
 #include "deliver/deliver.h"
 
+#include <sys/stat.h>
+
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,14 +27,14 @@
 const struct conf *
 deliver_conf(const struct deliver *d)
 {
-	return child_conf(d->child);
+	return d->conf;
 }
 
 const struct conf *
 deliver_transport_conf(const struct deliver *d, struct view transport)
 {
 	char *name = view_dup(transport);
-	const struct conf *c = conf_scope(child_conf(d->child), name);
+	const struct conf *c = conf_scope(d->conf, name);
 
 	xfree(name);
 	return c;
@@ -77,6 +80,19 @@ deliver_leave(struct deliver *d)
 	if (d->qmgr != NULL)
 		ipc_flush(d->qmgr);
 	child_exit(d->child, 0);
+}
+
+const char *
+deliver_empty_root(const struct deliver *d)
+{
+	static char *path;
+
+	if (path == NULL)
+		path = xasprintf("%s/empty", d->conf->runtime_directory);
+	if (mkdir(path, 0755) == -1 && errno != EEXIST &&
+	    !child_development(d->child))
+		log_fatal("create %s: %s", path, strerror(errno));
+	return path;
 }
 
 static void
@@ -193,6 +209,8 @@ on_closed(struct ipc_channel *ch, int why, void *arg)
 		return;
 	log_debug("qmgr is gone: %s", pk_strerror(why));
 	d->qmgr = NULL;
+	if (d->role->disconnected != NULL)
+		d->role->disconnected(d);
 	orphan_jobs(d);
 }
 
@@ -219,6 +237,7 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 	if (d->child == NULL) {
 		d->child = c;
 		d->loop = child_loop(c);
+		d->conf = child_conf(c);
 	}
 	if (peer != IPC_ROLE_qmgr) {
 		if (d->role->channel != NULL)
@@ -227,12 +246,20 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 			close(fd);
 		return;
 	}
+	deliver_attach(d, instance, fd);
+}
+
+void
+deliver_attach(struct deliver *d, uint64_t instance, int fd)
+{
 	if (d->qmgr != NULL) {
+		if (d->role->disconnected != NULL)
+			d->role->disconnected(d);
 		ipc_channel_free(&d->qmgr);
 		orphan_jobs(d);
 	}
-	d->qmgr = ipc_channel_new(d->loop, fd, d->role->role, peer, instance,
-	    &channel_ops, d);
+	d->qmgr = ipc_channel_new(d->loop, fd, d->role->role, IPC_ROLE_qmgr,
+	    instance, &channel_ops, d);
 	if (!d->draining)
 		state_capacity(d);
 	if (d->role->connected != NULL)
@@ -245,6 +272,7 @@ on_reload(struct child *c, const struct conf *old)
 	struct deliver *d = child_arg(c);
 
 	(void)old;
+	d->conf = child_conf(c);
 	if (d->role->reload != NULL)
 		d->role->reload(d);
 }
@@ -295,6 +323,18 @@ static const struct child_ops child_ops = {
 	.drain = on_drain,
 };
 
+void
+deliver_init(struct deliver *d, const struct deliver_role *role)
+{
+	memset(d, 0, sizeof(*d));
+	d->role = role;
+	TAILQ_INIT(&d->all);
+	d->jobs = map_new();
+	loop_timer_init(&d->grace, grace_over, d);
+	d->check_end.fn = check_end;
+	d->check_end.arg = d;
+}
+
 int
 deliver_main(const struct deliver_role *role, int argc, char **argv)
 {
@@ -304,15 +344,10 @@ deliver_main(const struct deliver_role *role, int argc, char **argv)
 	};
 	struct sandbox_spec sandbox;
 
-	memset(&d, 0, sizeof(d));
-	d.role = role;
-	TAILQ_INIT(&d.all);
-	d.jobs = map_new();
-	loop_timer_init(&d.grace, grace_over, &d);
-	d.check_end.fn = check_end;
-	d.check_end.arg = &d;
+	deliver_init(&d, role);
 	d.child = child_begin(argc, argv, &spec);
 	d.loop = child_loop(d.child);
+	d.conf = child_conf(d.child);
 	if (role->prepare != NULL)
 		role->prepare(&d);
 	memset(&sandbox, 0, sizeof(sandbox));

@@ -32,8 +32,9 @@ struct deliver_role {
 	void	(*channel)(struct deliver *d, enum ipc_role peer, uint64_t instance, int fd);
 	/* A message of qmgr's that is no JOB. */
 	int	(*message)(struct deliver *d, struct ipc_msg *m);
-	/* A new qmgr is there. */
+	/* A new qmgr is there; it is gone. */
 	void	(*connected)(struct deliver *d);
+	void	(*disconnected)(struct deliver *d);
 	/* The grace is over: give up what goes on. */
 	void	(*stop)(struct deliver *d);
 	/* Nothing is left to do; call deliver_leave(). NULL: leaves at once. */
@@ -47,7 +48,8 @@ extern const struct deliver_role deliver_role_bounce;
 
 struct deliver {
 	const struct deliver_role *role;
-	struct child	*child;
+	struct child	*child;		/* NULL in tests */
+	const struct conf *conf;	/* in force */
 	struct loop	*loop;
 	struct ipc_channel *qmgr;	/* NULL between two qmgrs */
 	struct map	*jobs;		/* by number, of the present qmgr */
@@ -62,6 +64,10 @@ struct deliver {
 
 /* main() of a role. Returns the exit status. */
 int	deliver_main(const struct deliver_role *role, int argc, char **argv);
+/* What deliver_main() begins with (tests run a role without master). */
+void	deliver_init(struct deliver *d, const struct deliver_role *role);
+/* A channel to (a new) qmgr. fd becomes the deliverer's. */
+void	deliver_attach(struct deliver *d, uint64_t instance, int fd);
 const struct conf *deliver_conf(const struct deliver *d);
 /* Parameters of a transport (conf_scope). */
 const struct conf *deliver_transport_conf(const struct deliver *d, struct view transport);
@@ -70,6 +76,8 @@ void	deliver_send(struct deliver *d, struct ipc_out *o);
 /* The job leaves the table (job_finish calls it). */
 void	deliver_forget(struct deliver *d, struct job *j);
 void	deliver_count(struct deliver *d, enum job_result what);
+/* An empty folder, to be the root of who needs no file. Before confinement. */
+const char *deliver_empty_root(const struct deliver *d);
 /* Ends the process when the loop comes round. */
 void	deliver_leave(struct deliver *d);
 

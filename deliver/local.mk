@@ -2,6 +2,7 @@
 # Everything but main.c is in a library, so that unit tests can link it.
 noinst_LIBRARIES += deliver/libdeliver.a
 deliver_libdeliver_a_SOURCES =			\
+	deliver/bounce.c			\
 	deliver/deliver.c			\
 	deliver/deliver.h			\
 	deliver/job.c				\
@@ -15,3 +16,7 @@ deliver_libdeliver_a_SOURCES =			\
 	deliver/smtp_content.c			\
 	deliver/smtp_route.c			\
 	deliver/smtp_session.c
+
+pkglibexec_PROGRAMS += deliver/deliver
+deliver_deliver_SOURCES = deliver/main.c
+deliver_deliver_LDADD = deliver/libdeliver.a $(LIBS_CORE)

@@ -182,11 +182,12 @@ dest_configure(struct smtp_dest *dest)
 	dest->conf = deliver_transport_conf(dest->s->d,
 	    view_str(dest->transport));
 	cc->helo_name = dest->conf->smtp_helo_name;
-	cc->myhostname = smtp_port_is_ours(dest->s,
-	    (uint16_t)dest->conf->smtp_tcp_port) ? dest->conf->myhostname : NULL;
+	cc->myhostname = NULL;
 	cc->lmtp = dest->s->lmtp;
 	cc->always_ehlo = dest->conf->smtp_always_send_ehlo;
 	cc->ignored_caps = ignored_caps(dest->conf->smtp_discard_ehlo_keywords);
+	dest->loop_conf = *cc;
+	dest->loop_conf.myhostname = dest->conf->myhostname;
 }
 
 static void
@@ -415,7 +416,7 @@ smtp_confine(struct deliver *d, struct sandbox_spec *spec)
 
 	spec->needs = SANDBOX_CONNECT_INET | (lmtp ? SANDBOX_CONNECT_UNIX : 0);
 	/* lmtp reaches its sockets by their paths. */
-	spec->chroot_dir = lmtp ? NULL : "/var/empty";
+	spec->chroot_dir = lmtp ? NULL : deliver_empty_root(d);
 	spec->rlimit_nofile = NOFILE;
 }
 

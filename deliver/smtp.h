@@ -87,6 +87,7 @@ struct smtp_dest {
 	char		*transport, *nexthop;
 	const struct conf *conf;	/* of the transport, renewed at reload */
 	struct smtp_client_conf client_conf;
+	struct smtp_client_conf loop_conf;	/* at a port of ours */
 	struct job_list	waiting;
 	size_t		nwaiting;
 	struct smtp_conns conns;	/* every live one that may take jobs */

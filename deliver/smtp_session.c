@@ -276,6 +276,7 @@ hello_failed(struct smtp_conn *c)
 	if (c->client.refusal == SMTP_REFUSAL_LOOP) {
 		what = JOB_BOUNCED;
 		dsn = ENHANCED(5, 4, 6);
+		c->next_target = c->route->ntargets;
 		buf_printf(&text, "mail for %s loops back to myself",
 		    c->dest->nexthop);
 	} else {
@@ -510,9 +511,10 @@ smtp_session_begin(struct smtp_conn *c, int fd, const struct smtp_target *t)
 	c->since_ms = clock_mono_ms();
 	stream_init(&c->stream, c->s->d->loop, fd, NULL, NULL, &stream_ops, c);
 	c->has_stream = true;
-	smtp_client_init(&c->client, &c->dest->client_conf, &client_ops, c,
+	/* Our own name there, at a port of ours: ourselves. */
+	smtp_client_init(&c->client, smtp_port_is_ours(c->s, t->port) ?
+	    &c->dest->loop_conf : &c->dest->client_conf, &client_ops, c,
 	    stream_out(&c->stream), t->peer);
 	c->has_client = true;
-	/* Our own name there, at a port of ours: ourselves. */
 	timer_arm(c, true);
 }
