@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -287,18 +286,26 @@ on_message(struct child *c, struct ipc_channel *ch, struct ipc_msg *m)
 }
 
 static int
+put_json(const char *p, size_t n, void *arg)
+{
+	return buf_put(arg, p, n);
+}
+
+static int
 admin_answer(struct ipc_channel *ch, struct ipc_msg *m, int code, const char *text, json_t *doc)
 {
 	struct ipc_out o;
-	char *json = json_dumps(doc, JSON_COMPACT);
+	struct buf json;
 
+	buf_init(&json, 8192);
+	(void)json_dump_callback(doc, put_json, &json, JSON_COMPACT);
 	ipc_out_init(&o, IPC_ADMIN_ANSWER);
 	ipc_put_u64(&o, IPC_F_CODE, (uint64_t)-code);
 	if (text != NULL)
 		ipc_put_str(&o, IPC_F_TEXT, text);
-	ipc_put_str(&o, IPC_F_JSON, json);
+	ipc_put_bytes(&o, IPC_F_JSON, buf_view(&json));
 	ipc_put_str(&o, IPC_F_CURSOR, "");
-	free(json);	/* lint: jansson's own allocation */
+	buf_fini(&json);
 	json_decref(doc);
 	return ipc_reply(ch, m, &o);
 }

@@ -2,3 +2,5 @@
 # dist_man_MANS += man/postkeep.8
 dist_man_MANS += man/postkeep.conf.5
 dist_man_MANS += man/adminctl.8
+dist_man_MANS += man/master.8
+dist_man_MANS += man/logd.8

@@ -7,7 +7,6 @@
  * with "version": 1. Changes go to the audit log with the asker's uid.
  */
 #include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,25 +40,35 @@ admin_pings_open(void)
 
 /* ---- answers ---- */
 
-/* Consumes doc. Whatever does not fit into one packet is refused, never cut. */
+static int
+put_json(const char *p, size_t n, void *arg)
+{
+	return buf_put(arg, p, n);
+}
+
+/* Consumes doc. What does not fit into one packet is left out and said so, never cut. */
 static int
 answer_id(struct ipc_channel *ch, uint32_t id, int code, const char *text, json_t *doc)
 {
 	struct ipc_out o;
-	char *json = NULL;
+	struct buf json;
 
-	if (doc != NULL) {
-		json_object_set_new(doc, "version", json_integer(1));
-		json = json_dumps(doc, JSON_COMPACT);
-		json_decref(doc);
-	}
+	if (doc == NULL)
+		doc = json_object();
+	json_object_set_new(doc, "version", json_integer(1));
+	buf_init(&json, IPC_BODY_MAX);
+	(void)json_dump_callback(doc, put_json, &json, JSON_COMPACT);
+	json_decref(doc);
 	ipc_out_init(&o, IPC_ADMIN_ANSWER);
 	ipc_put_u64(&o, IPC_F_CODE, (uint64_t)-code);
 	if (text != NULL)
 		ipc_put_bytes(&o, IPC_F_TEXT, view_head(view_str(text), 2000));
-	ipc_put_str(&o, IPC_F_JSON, json != NULL ? json : "{}");
+	if (buf_error(&json) == 0)
+		ipc_put_bytes(&o, IPC_F_JSON, buf_view(&json));
+	else
+		ipc_put_str(&o, IPC_F_JSON, "{\"version\":1,\"truncated\":true}");
 	ipc_put_str(&o, IPC_F_CURSOR, "");
-	free(json);	/* lint: jansson's own allocation */
+	buf_fini(&json);
 	return ipc_reply_id(ch, id, &o);
 }
 

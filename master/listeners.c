@@ -185,7 +185,8 @@ class_of(const struct conf *c, const struct conf_listener *cl)
 
 /* The same socket under the same name and class. */
 static struct listener *
-same(struct listener_list *list, const struct conf_listener *cl, const enum child_listener_class *class)
+same(struct listener_list *list, const struct conf_listener *cl,
+    const enum child_listener_class *class)
 {
 	struct listener *l;
 

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,10 +125,9 @@ static void
 load_config(struct master *m, const char *dir)
 {
 	enum log_level level;
-	char *absolute = realpath(dir, NULL);
+	char absolute[PATH_MAX];
 
-	m->conf_path = xasprintf("%s/main.cf", absolute != NULL ? absolute : dir);
-	free(absolute);	/* lint: realpath's own allocation */
+	m->conf_path = xasprintf("%s/main.cf", realpath(dir, absolute) != NULL ? absolute : dir);
 	m->conf = conf_load(m->conf_path, VIEW_NONE, config_note, NULL);
 	if (m->conf == NULL)
 		log_fatal("not started: correct the configuration first");

@@ -38,9 +38,9 @@ struct command {
 static void
 usage(FILE *f)
 {
-	fputs("usage: postkeep [-c config_dir] start [-f] | stop | reload | status | check | upgrade\n"
-	    "       -f, --foreground   start: stay in the foreground, log to standard error too\n",
-	    f);
+	fputs("usage: postkeep [-c config_dir] start [-f] | stop | reload | status | check |"
+	    " upgrade\n"
+	    "       -f, --foreground   start: stay in the foreground\n", f);
 }
 
 static void

@@ -71,7 +71,8 @@ privileges_reduce(void)
 			(void)capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED |
 			    CAPNG_BOUNDING_SET, kept[i]);
 		else
-			log_warn("capability %s is missing here", capng_capability_to_name(kept[i]));
+			log_warn("capability %s is missing here",
+			    capng_capability_to_name(kept[i]));
 	if (capng_apply(CAPNG_SELECT_BOTH) != 0)
 		log_fatal("cannot give up capabilities: %s", strerror(errno));
 	/* Nothing that we execute is set-uid; it is never to matter. */
