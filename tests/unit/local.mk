@@ -55,6 +55,10 @@ UNIT_TESTS += tests/unit/master/roles_test
 tests_unit_master_roles_test_LDADD = master/libmaster.a $(LDADD)
 UNIT_TESTS += tests/unit/master/state_test
 tests_unit_master_state_test_LDADD = master/libmaster.a $(LDADD)
+UNIT_TESTS += tests/unit/dnsd/answer_test
+tests_unit_dnsd_answer_test_LDADD = dnsd/libdnsd.a $(LDADD)
+UNIT_TESTS += tests/unit/dnsd/upstream_test
+tests_unit_dnsd_upstream_test_LDADD = dnsd/libdnsd.a $(LDADD)
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
