@@ -23,7 +23,7 @@
 #include "sys/fd.h"
 
 #define BATCH		32
-/* Room for a few packets of 64 KiB; the kernel may grant less. */
+/* Room for many packets of 64 KiB; net.core.wmem_max may grant less. */
 #define SOCKET_BUFFER	(1024 * 1024)
 /* A peer that leaves this much unread is as good as dead. */
 #define QUEUE_BYTES_MAX	(64 * 1024 * 1024)
@@ -54,27 +54,12 @@ static void	channel_close(struct ipc_channel *ch, int why);
 /* ---- life ---- */
 
 static void
-raise_buffer(int fd, int option, int force)
-{
-	int want = SOCKET_BUFFER, have = 0;
-	socklen_t len = sizeof(have);
-
-	/* FORCE passes the system's maximum; master's children may not. */
-	if (setsockopt(fd, SOL_SOCKET, force, &want, sizeof(want)) == 0)
-		return;
-	/* What master gave must not shrink to that maximum. The kernel tells
-	 * twice what was asked for. */
-	if (getsockopt(fd, SOL_SOCKET, option, &have, &len) == 0 &&
-	    have >= 2 * want)
-		return;
-	(void)setsockopt(fd, SOL_SOCKET, option, &want, sizeof(want));
-}
-
-static void
 raise_buffers(int fd)
 {
-	raise_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE);
-	raise_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE);
+	int n = SOCKET_BUFFER;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof(n));
 }
 
 int
@@ -85,8 +70,6 @@ ipc_socketpair(int sv_r[2])
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    0, sv) == -1)
 		return PK_ESYS;
-	raise_buffers(sv[0]);
-	raise_buffers(sv[1]);
 	sv_r[0] = sv[0];
 	sv_r[1] = sv[1];
 	return 0;

@@ -125,9 +125,8 @@ int	ipc_take_handle(struct ipc_msg *m, unsigned n);
 struct ipc_channel;
 
 /*
- * Both ends of a channel: non-blocking, close-on-exec, buffers raised as far
- * as the caller's rights go (a confined child can neither make one nor raise
- * it). 0 or PK_ESYS.
+ * Both ends of a channel: non-blocking (a child with append handles cannot
+ * make them so), close-on-exec. 0 or PK_ESYS.
  */
 int	ipc_socketpair(int sv_r[2]);
 

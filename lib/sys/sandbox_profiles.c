@@ -102,8 +102,6 @@ const struct sandbox_call sandbox_calls[] = {
 	/* By name: SOL_SOCKET also has filters and marks. */
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVBUF)),
-	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUFFORCE)),
-	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVBUFFORCE)),
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_KEEPALIVE)),
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_REUSEADDR)),
