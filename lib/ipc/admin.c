@@ -169,7 +169,7 @@ let_in(struct admin_listener *al, int fd)
 		log_warn("admin: uid %u is neither root nor in admin_group",
 		    (unsigned)cred.uid);
 	if (refused ? al->nrefused >= REFUSED_MAX :
-	    al->nconnections >= CONNECTIONS_MAX) {
+		      al->nconnections >= CONNECTIONS_MAX) {
 		fd_close(&fd);
 		return;
 	}
@@ -233,10 +233,11 @@ admin_listener_new(struct loop *l, int fd, enum ipc_role self, uid_t owner,
 	TAILQ_INIT(&al->connections);
 	loop_timer_init(&al->pause, accept_again, al);
 	(void)fd_set_nonblock(fd);
-	al->ev = event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_accept,
-	    al);
+	al->ev =
+	    event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_accept, al);
 	if (al->ev == NULL || event_add(al->ev, NULL) == -1)
-		log_error("admin: cannot watch the socket: %s", strerror(errno));
+		log_error(
+		    "admin: cannot watch the socket: %s", strerror(errno));
 	return al;
 }
 

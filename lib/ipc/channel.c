@@ -68,7 +68,7 @@ ipc_socketpair(int sv_r[2])
 	int sv[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    0, sv) == -1)
+		0, sv) == -1)
 		return PK_ESYS;
 	sv_r[0] = sv[0];
 	sv_r[1] = sv[1];
@@ -108,10 +108,10 @@ channel_make(struct loop *l, int fd, enum ipc_role self, enum ipc_role peer,
 	TAILQ_INIT(&ch->calls);
 	error = fd_set_nonblock(fd);
 	raise_buffers(fd);
-	ch->ev_read = event_new(loop_base(l), fd, EV_READ | EV_PERSIST,
-	    channel_read, ch);
-	ch->ev_write = event_new(loop_base(l), fd, EV_WRITE, channel_writable,
-	    ch);
+	ch->ev_read =
+	    event_new(loop_base(l), fd, EV_READ | EV_PERSIST, channel_read, ch);
+	ch->ev_write =
+	    event_new(loop_base(l), fd, EV_WRITE, channel_writable, ch);
 	if (ch->ev_read == NULL || ch->ev_write == NULL)
 		log_fatal("ipc: %s: out of memory", ipc_role_name(peer));
 	if (error != 0 || event_add(ch->ev_read, NULL) == -1) {
@@ -380,15 +380,16 @@ ipc_send(struct ipc_channel *ch, struct ipc_out *o)
 		queue_grow(ch);
 	q = queue_at(ch, ch->count++);
 	q->header = (struct ipc_header){ o->type, o->flags,
-	    (uint32_t)o->body.len, o->id };
+		(uint32_t)o->body.len, o->id };
 	q->body = o->body;
 	q->nhandles = o->nhandles;
 	memcpy(q->handles, o->handles, sizeof(o->handles[0]) * o->nhandles);
 	ch->queued_bytes += sizeof(q->header) + q->body.len;
 	if (ch->queued_bytes > QUEUE_BYTES_MAX) {
 		log_error("ipc: %s[%llu]: does not read, %u messages wait; "
-		    "channel closed", ipc_role_name(ch->peer),
-		    (unsigned long long)ch->instance, ch->count);
+			  "channel closed",
+		    ipc_role_name(ch->peer), (unsigned long long)ch->instance,
+		    ch->count);
 		stop_sending(ch);
 		ipc_channel_fail_later(ch, PK_ETIMEOUT);
 		return PK_EPEER;
@@ -413,9 +414,10 @@ send_batch(struct ipc_channel *ch)
 		struct view body = buf_view(&q->body);
 
 		iov[i][0] = (struct iovec){ &q->header, sizeof(q->header) };
-		iov[i][1] = (struct iovec){ (void *)(uintptr_t)body.p, body.len };
+		iov[i][1] =
+		    (struct iovec){ (void *)(uintptr_t)body.p, body.len };
 		*h = (struct msghdr){ .msg_iov = iov[i],
-		    .msg_iovlen = body.len > 0 ? 2 : 1 };
+			.msg_iovlen = body.len > 0 ? 2 : 1 };
 		if (q->nhandles > 0) {
 			size_t size = sizeof(int) * q->nhandles;
 			struct cmsghdr *c = &control[i].align;
@@ -523,7 +525,8 @@ rx_prepare(void)
 	if (rx.bytes == NULL) {
 		rx.bytes = xmalloc((size_t)BATCH * IPC_PACKET_MAX);
 		for (i = 0; i < BATCH; i++) {
-			rx.iov[i].iov_base = rx.bytes + (size_t)i * IPC_PACKET_MAX;
+			rx.iov[i].iov_base =
+			    rx.bytes + (size_t)i * IPC_PACKET_MAX;
 			rx.iov[i].iov_len = IPC_PACKET_MAX;
 			rx.msgs[i].msg_hdr.msg_iov = &rx.iov[i];
 			rx.msgs[i].msg_hdr.msg_iovlen = 1;
@@ -603,7 +606,8 @@ deliver(struct ipc_channel *ch, struct ipc_msg *m)
 		}
 		error = check_hello(ch, m);
 		if (error != 0)
-			ipc_channel_violation(ch, "HELLO: %s", pk_strerror(error));
+			ipc_channel_violation(
+			    ch, "HELLO: %s", pk_strerror(error));
 		ch->hello_seen = true;
 		return;
 	}
@@ -614,11 +618,11 @@ deliver(struct ipc_channel *ch, struct ipc_msg *m)
 	else
 		error = ch->ops->message(ch, m, ch->arg);
 	if (error != 0)
-		ipc_channel_violation(ch, "%s: %s", ipc_type_name(m->type),
-		    pk_strerror(error));
+		ipc_channel_violation(
+		    ch, "%s: %s", ipc_type_name(m->type), pk_strerror(error));
 	else if (ch->nabandoned > ABANDONED_MAX)
-		ipc_channel_violation(ch, "%u questions without an answer",
-		    ch->nabandoned);
+		ipc_channel_violation(
+		    ch, "%u questions without an answer", ch->nabandoned);
 }
 
 static void
@@ -628,7 +632,8 @@ check_packet(struct ipc_channel *ch, struct ipc_msg *m, const struct ipc_header 
 	const struct ipc_row *row = ipc_row(h->type);
 
 	if ((msg_flags & MSG_TRUNC) != 0 || h->length != m->body.len)
-		ipc_channel_violation(ch, "%s: wrong length", ipc_type_name(h->type));
+		ipc_channel_violation(
+		    ch, "%s: wrong length", ipc_type_name(h->type));
 	else if (row == NULL)
 		ipc_channel_violation(ch, "unknown message %u", h->type);
 	else if (!ipc_row_allows(row, ch->peer, ch->self))
@@ -665,8 +670,8 @@ take_packet(struct ipc_channel *ch, unsigned i)
 		if (mm->msg_len == 0)
 			channel_close(ch, PK_EPEER);
 		else
-			ipc_channel_violation(ch, "packet of %u bytes",
-			    mm->msg_len);
+			ipc_channel_violation(
+			    ch, "packet of %u bytes", mm->msg_len);
 	} else {
 		memcpy(&h, p, sizeof(h));
 		m.type = h.type;
@@ -688,8 +693,8 @@ channel_read(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	rx_prepare();
-	got = recvmmsg(ch->fd, rx.msgs, BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
-	    NULL);
+	got = recvmmsg(
+	    ch->fd, rx.msgs, BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
 	ch->busy++;
 	if (got == -1 && errno == ECONNRESET && !ch->reset_seen) {
 		/* It died with words of ours unread; its own still wait. */

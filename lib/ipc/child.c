@@ -143,8 +143,8 @@ admin_open(struct child *c, struct view name, int fd)
 	admin_listener_free(&c->admin);
 	xfree(c->admin_name);
 	c->admin_name = view_dup(name);
-	c->admin = admin_listener_new(c->loop, fd, c->role, c->owner,
-	    c->admin_gid, &admin_ops, c);
+	c->admin = admin_listener_new(
+	    c->loop, fd, c->role, c->owner, c->admin_gid, &admin_ops, c);
 }
 
 /* ---- what master says ---- */
@@ -163,8 +163,8 @@ configured_first(struct child *c)
 {
 	enum log_level level;
 
-	c->program = xasprintf("%s/%s", c->conf->syslog_name,
-	    ipc_role_name(c->role));
+	c->program =
+	    xasprintf("%s/%s", c->conf->syslog_name, ipc_role_name(c->role));
 	log_init(c->program);
 	if (log_level_parse(c->conf->log_level, &level))
 		log_set_level(level);
@@ -205,7 +205,8 @@ take_config(struct child *c, struct ipc_msg *m)
 	fd_close(&fd);
 	buf_fini(&text);
 	if (fresh == NULL) {
-		log_error("configuration from master refused; the old one stays");
+		log_error(
+		    "configuration from master refused; the old one stays");
 	} else {
 		error = 0;
 		old = c->conf;
@@ -269,7 +270,8 @@ take_listener(struct child *c, struct ipc_msg *m)
 	} else if (c->ops->listener != NULL) {
 		n = view_dup(name);
 		a = view_dup(address);
-		c->ops->listener(c, n, (enum child_listener_class)class, a, fd);
+		c->ops->listener(
+		    c, n, (enum child_listener_class) class, a, fd);
 		xfree(n);
 		xfree(a);
 	} else {
@@ -412,7 +414,7 @@ on_control(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 		break;
 	default:
 		return c->ops->message != NULL ? c->ops->message(c, ch, m) :
-		    PK_EPROTO;
+						 PK_EPROTO;
 	}
 	if (error == 0 && m->id != 0)
 		acknowledge(c, m, 0);
@@ -547,7 +549,8 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 		spec->needs |= SANDBOX_ACCEPT;
 	/* Whoever needs no file sees none: master made the empty directory. */
 	empty = xasprintf("%s/empty", c->conf->runtime_directory);
-	if (spec->chroot_dir == NULL && spec->npaths == 0 && access(empty, F_OK) == 0)
+	if (spec->chroot_dir == NULL && spec->npaths == 0 &&
+	    access(empty, F_OK) == 0)
 		spec->chroot_dir = empty;
 	sandbox_preload();
 	error = sandbox_enter(spec, &report, &what);

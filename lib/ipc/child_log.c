@@ -87,8 +87,8 @@ say_lost(void)
 	if (out.lost == 0)
 		return;
 	buf_init(&b, LOG_LINE_MAX);
-	(void)buf_printf(&b, "%llu log lines were lost",
-	    (unsigned long long)out.lost);
+	(void)buf_printf(
+	    &b, "%llu log lines were lost", (unsigned long long)out.lost);
 	out.lost = 0;
 	append(LOG_LVL_WARN, buf_view(&b).p, b.len);
 	buf_fini(&b);
@@ -111,8 +111,8 @@ send_lines(void *arg)
 		n = packet_share(buf_view(&out.lines));
 		ipc_out_init(&o, IPC_LOG_LINES);
 		ipc_put_u64(&o, IPC_F_PID, (uint64_t)getpid());
-		ipc_put_bytes(&o, IPC_F_LINES,
-		    view_of(buf_view(&out.lines).p, n));
+		ipc_put_bytes(
+		    &o, IPC_F_LINES, view_of(buf_view(&out.lines).p, n));
 		if (ipc_send(out.ch, &o) != 0)
 			return;
 		buf_consume(&out.lines, n);
@@ -143,11 +143,12 @@ lines_to_stderr(void)
 	while (all.len >= ENTRY_HEADER) {
 		memcpy(&n, all.p + 1, sizeof(n));
 		iov[0] = (struct iovec){ (void *)(uintptr_t)program,
-		    strlen(program) };
-		iov[1] = (struct iovec){ (void *)(uintptr_t)": ", 2 };
-		iov[2] = (struct iovec){
-		    (void *)(uintptr_t)(all.p + ENTRY_HEADER), n };
-		iov[3] = (struct iovec){ (void *)(uintptr_t)"\n", 1 };
+			strlen(program) };
+		iov[1] = (struct iovec){ (void *)(uintptr_t) ": ", 2 };
+		iov[2] =
+		    (struct iovec){ (void *)(uintptr_t)(all.p + ENTRY_HEADER),
+			    n };
+		iov[3] = (struct iovec){ (void *)(uintptr_t) "\n", 1 };
 		(void)fd_writev_all(STDERR_FILENO, iov, 4);
 		all = view_from(all, ENTRY_HEADER + (size_t)n);
 	}
@@ -182,8 +183,8 @@ void
 child_log_channel(int fd, uint64_t instance)
 {
 	ipc_channel_free(&out.ch);
-	out.ch = ipc_channel_new(out.loop, fd, out.self, IPC_ROLE_logd,
-	    instance, &ops, NULL);
+	out.ch = ipc_channel_new(
+	    out.loop, fd, out.self, IPC_ROLE_logd, instance, &ops, NULL);
 	loop_defer(out.loop, &out.flush);
 }
 

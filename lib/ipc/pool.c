@@ -68,7 +68,7 @@ least_busy(struct ipc_pool *p)
 {
 	struct ipc_channel *ch, *best = NULL;
 
-	TAILQ_FOREACH(ch, &p->members, link) {
+	TAILQ_FOREACH (ch, &p->members, link) {
 		if (ch->send_dead)
 			continue;
 		if (best == NULL || ch->ncalls < best->ncalls)
@@ -114,8 +114,8 @@ ipc_pool_add(struct ipc_pool *p, int fd, uint64_t instance)
 	struct ipc_channel *ch;
 	struct ipc_call *c;
 
-	ch = ipc_channel_new(p->loop, fd, p->self, p->peer, instance, &pool_ops,
-	    p);
+	ch = ipc_channel_new(
+	    p->loop, fd, p->self, p->peer, instance, &pool_ops, p);
 	ch->pool = p;
 	TAILQ_INSERT_TAIL(&p->members, ch, link);
 	p->nmembers++;
@@ -165,7 +165,8 @@ ipc_pool_again(struct ipc_call *c)
 {
 	struct ipc_channel *ch;
 
-	if (c->pool == NULL || !ipc_row(c->type)->again || c->tries >= TRIES_MAX)
+	if (c->pool == NULL || !ipc_row(c->type)->again ||
+	    c->tries >= TRIES_MAX)
 		return false;
 	ch = least_busy(c->pool);
 	if (ch == NULL)

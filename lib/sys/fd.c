@@ -236,7 +236,8 @@ fd_replace_file(int dirfd, const char *path, struct view content, mode_t mode)
 	unlinkat(dirfd, tmp, 0);
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (fd == -1) {
-		error = errno == ENOSPC || errno == EDQUOT ? PK_ENOSPC : PK_ESYS;
+		error =
+		    errno == ENOSPC || errno == EDQUOT ? PK_ENOSPC : PK_ESYS;
 		xfree(tmp);
 		return error;
 	}
@@ -275,8 +276,10 @@ fd_sealed_memfd(const char *name, struct view bytes)
 	if (fd == -1)
 		return -1;
 	if (fd_write_all(fd, bytes.p, bytes.len) != 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE |
-	    F_SEAL_SEAL) == -1 || lseek(fd, 0, SEEK_SET) == -1) {
+	    fcntl(fd, F_ADD_SEALS,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ==
+		-1 ||
+	    lseek(fd, 0, SEEK_SET) == -1) {
 		fd_close(&fd);
 		return -1;
 	}

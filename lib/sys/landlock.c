@@ -73,7 +73,8 @@ struct port_attr {
 int
 landlock_abi(void)
 {
-	long abi = syscall(__NR_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
+	long abi =
+	    syscall(__NR_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
 
 	return abi > 0 ? (int)abi : 0;
 }
@@ -131,7 +132,9 @@ allow_path(int ruleset, int fd, bool may_write, uint64_t handled)
 	attr.allowed_access = access & handled;
 	attr.parent_fd = fd;
 	return syscall(__NR_landlock_add_rule, ruleset, RULE_PATH_BENEATH,
-	    &attr, 0) == -1 ? PK_ESYS : 0;
+		   &attr, 0) == -1 ?
+	    PK_ESYS :
+	    0;
 }
 
 /* Port 0 is any free one: the local end of an outgoing connection. */
@@ -141,7 +144,9 @@ allow_any_local_port(int ruleset)
 	struct port_attr attr = { NET_BIND_TCP, 0 };
 
 	return syscall(__NR_landlock_add_rule, ruleset, RULE_NET_PORT, &attr,
-	    0) == -1 ? PK_ESYS : 0;
+		   0) == -1 ?
+	    PK_ESYS :
+	    0;
 }
 
 static int
@@ -154,8 +159,8 @@ fill_and_enter(int ruleset, const struct ruleset_attr *attr,
 	for (i = 0; i < lp->n; i++) {
 		if (lp->fds[i] == -1)
 			continue;
-		error = allow_path(ruleset, lp->fds[i], lp->write[i],
-		    attr->handled_access_fs);
+		error = allow_path(
+		    ruleset, lp->fds[i], lp->write[i], attr->handled_access_fs);
 		if (error != 0)
 			return error;
 	}
@@ -165,7 +170,8 @@ fill_and_enter(int ruleset, const struct ruleset_attr *attr,
 			return error;
 	}
 	return syscall(__NR_landlock_restrict_self, ruleset, 0) == -1 ?
-	    PK_ESYS : 0;
+	    PK_ESYS :
+	    0;
 }
 
 int

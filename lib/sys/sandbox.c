@@ -99,8 +99,8 @@ set_limits(const struct sandbox_spec *spec)
 	}
 #ifndef PK_SANITIZERS
 	/* Processes and threads of this user: none from this one. */
-	if (error == 0 && (spec->needs & (SANDBOX_THREADS |
-	    SANDBOX_FORK_EXEC)) == 0)
+	if (error == 0 &&
+	    (spec->needs & (SANDBOX_THREADS | SANDBOX_FORK_EXEC)) == 0)
 		error = limit(RLIMIT_NPROC, 0);
 #endif
 	return error;
@@ -129,8 +129,9 @@ is_for_good(const struct identity *id)
 		return false;
 	if (getgroups(0, NULL) > 0)
 		return false;
-	return setuid(0) == -1 && seteuid(0) == -1 && setresuid(0, 0, 0) == -1 &&
-	    setgid(0) == -1 && setgroups(0, NULL) == -1;
+	return setuid(0) == -1 && seteuid(0) == -1 &&
+	    setresuid(0, 0, 0) == -1 && setgid(0) == -1 &&
+	    setgroups(0, NULL) == -1;
 }
 
 static bool
@@ -142,7 +143,8 @@ has_no_capability(void)
 	for (cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++) {
 		if (prctl(PR_CAPBSET_READ, cap) != 0)
 			return false;
-		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) ==
+		    1)
 			return false;
 	}
 	return capng_get_caps_process() == 0 &&

@@ -35,16 +35,16 @@ allow(scmp_filter_ctx ctx, const struct sandbox_call *row)
 		case SANDBOX_ANY:
 			break;
 		case SANDBOX_EQ:
-			cmp[n++] = SCMP_CMP(arg, SCMP_CMP_EQ,
-			    row->when[i].value, 0);
+			cmp[n++] =
+			    SCMP_CMP(arg, SCMP_CMP_EQ, row->when[i].value, 0);
 			break;
 		case SANDBOX_MASK:
 			cmp[n++] = SCMP_CMP(arg, SCMP_CMP_MASKED_EQ,
 			    row->when[i].mask, row->when[i].value);
 			break;
 		case SANDBOX_OWN_PID:
-			cmp[n++] = SCMP_CMP(arg, SCMP_CMP_EQ,
-			    (scmp_datum_t)getpid(), 0);
+			cmp[n++] = SCMP_CMP(
+			    arg, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
 			break;
 		}
 	}
@@ -58,7 +58,8 @@ has_row(int nr, unsigned needs)
 	size_t i;
 
 	for (i = 0; i < sandbox_ncalls; i++) {
-		if (sandbox_calls[i].nr == nr && is_for(&sandbox_calls[i], needs))
+		if (sandbox_calls[i].nr == nr &&
+		    is_for(&sandbox_calls[i], needs))
 			return true;
 	}
 	return false;
@@ -118,20 +119,20 @@ sandbox_seccomp(unsigned needs)
 	scmp_filter_ctx ctx;
 	int rc;
 
-	ctx = seccomp_init(starts_others ? SCMP_ACT_ALLOW :
-	    SCMP_ACT_ERRNO(ENOSYS));
+	ctx = seccomp_init(
+	    starts_others ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS));
 	if (ctx == NULL)
 		return PK_EUNSUPPORTED;
 	/* A call of a foreign architecture is nobody's mistake. */
-	rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
-	    SCMP_ACT_KILL_PROCESS);
+	rc = seccomp_attr_set(
+	    ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (rc == 0)
 		rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
 	if (rc == 0)
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (rc == 0)
 		rc = starts_others ? fill_deny_list(ctx) :
-		    fill_allow_list(ctx, needs);
+				     fill_allow_list(ctx, needs);
 	if (rc == 0)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -70,8 +70,9 @@ page_fold(struct stats_page *to, const struct stats_page *from, bool gauges)
 		if (!gauges && stats_counter_rows[i].kind == 'g')
 			continue;
 		atomic_fetch_add_explicit(&to->counters[i],
-		    atomic_load_explicit(&from->counters[i],
-		    memory_order_relaxed), memory_order_relaxed);
+		    atomic_load_explicit(
+			&from->counters[i], memory_order_relaxed),
+		    memory_order_relaxed);
 	}
 	for (i = 0; i < STATS_HISTOGRAMS; i++) {
 		atomic_fetch_add_explicit(&to->sum[i],
@@ -79,8 +80,9 @@ page_fold(struct stats_page *to, const struct stats_page *from, bool gauges)
 		    memory_order_relaxed);
 		for (k = 0; k < STATS_BUCKETS; k++)
 			atomic_fetch_add_explicit(&to->buckets[i][k],
-			    atomic_load_explicit(&from->buckets[i][k],
-			    memory_order_relaxed), memory_order_relaxed);
+			    atomic_load_explicit(
+				&from->buckets[i][k], memory_order_relaxed),
+			    memory_order_relaxed);
 	}
 }
 
@@ -96,7 +98,8 @@ stats_map_own(int fd, unsigned page)
 	if (p == MAP_FAILED)
 		return PK_ESYS;
 	own = p;
-	atomic_store_explicit(&own->version, STATS_VERSION, memory_order_relaxed);
+	atomic_store_explicit(
+	    &own->version, STATS_VERSION, memory_order_relaxed);
 	page_fold(own, &private_page, true);
 	memset(&private_page, 0, sizeof(private_page));
 	return 0;
@@ -126,8 +129,8 @@ bucket_of(uint64_t value)
 void
 stats_observe(enum stats_histogram h, uint64_t value)
 {
-	atomic_fetch_add_explicit(&own->buckets[h][bucket_of(value)], 1,
-	    memory_order_relaxed);
+	atomic_fetch_add_explicit(
+	    &own->buckets[h][bucket_of(value)], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&own->sum[h], value, memory_order_relaxed);
 }
 
@@ -136,12 +139,14 @@ stats_observe(enum stats_histogram h, uint64_t value)
 int
 stats_create(void)
 {
-	int fd = memfd_create("postkeep-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd =
+	    memfd_create("postkeep-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd == -1)
 		return -1;
 	if (ftruncate(fd, (off_t)STATS_PAGES_MAX * STATS_PAGE_SIZE) == -1 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1)
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+		-1)
 		fd_close(&fd);
 	return fd;
 }
@@ -180,8 +185,8 @@ stats_read(int fd, struct stats_sum *sum_r)
 		const struct stats_page *page =
 		    (const void *)(all + i * STATS_PAGE_SIZE);
 
-		if (atomic_load_explicit(&page->version,
-		    memory_order_relaxed) == STATS_VERSION)
+		if (atomic_load_explicit(
+			&page->version, memory_order_relaxed) == STATS_VERSION)
 			page_fold(&total, page, true);
 	}
 	munmap(all, (size_t)STATS_PAGES_MAX * STATS_PAGE_SIZE);
@@ -213,8 +218,8 @@ stats_retire_page(int fd, unsigned page)
 	    STATS_VERSION) {
 		/* What a dead process had open is open no more. */
 		page_fold(zero, dead, false);
-		atomic_store_explicit(&zero->version, STATS_VERSION,
-		    memory_order_relaxed);
+		atomic_store_explicit(
+		    &zero->version, STATS_VERSION, memory_order_relaxed);
 	}
 	memset(dead, 0, STATS_PAGE_SIZE);
 	munmap(all, (size_t)STATS_PAGES_MAX * STATS_PAGE_SIZE);

@@ -324,6 +324,31 @@ threader(void)
 	REFUSED(fork());
 }
 
+/* Append handles take rights away, whatever else the role has (logd). */
+static void
+appender(void)
+{
+	struct sandbox_spec spec = { .paths = { { dir, true } }, .npaths = 1 };
+	struct sandbox_report report;
+
+	enter(SANDBOX_APPEND | SANDBOX_FILES_READ | SANDBOX_FILES_WRITE |
+	    SANDBOX_MMAP_FILE, &spec, &report);
+	ALLOWED(write(append_fd, "", 0));
+	REFUSED(fcntl(append_fd, F_SETFL, 0));
+	REFUSED(pwrite(append_fd, "x", 1, 0));
+	REFUSED(ftruncate(append_fd, 0));
+	REFUSED(fallocate(append_fd, 0, 0, 100));
+	REFUSED(syscall(SYS_sendfile, append_fd, read_fd, NULL, 1));
+}
+
+static void
+test_appender(void **state)
+{
+	(void)state;
+	SKIP_WITH_SANITIZERS();
+	run(appender);
+}
+
 static void
 test_reader(void **state)
 {
@@ -452,6 +477,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_narrow),
+		cmocka_unit_test(test_appender),
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_writer),
 		cmocka_unit_test(test_connector),
