@@ -13,6 +13,8 @@
 #define CHUNK_CALLS	256
 #define CHUNKS_MAX	4096		/* 1 Mi questions at once: a bug of ours */
 #define INDEX_BITS	20
+/* Answers owed by a peer beyond their time; more: it hangs. */
+#define ABANDONED_MAX	8192U
 /* A kept body that grew past this is not worth keeping for the next call. */
 #define BODY_KEPT_MAX	4096
 
@@ -146,8 +148,13 @@ call_abandon(struct ipc_call *c)
 {
 	loop_timer_clear(c->loop, &c->timer);
 	c->abandoned = true;
-	c->ch->nabandoned++;
 	buf_reset(&c->body);
+	if (++c->ch->nabandoned != ABANDONED_MAX)
+		return;
+	log_error("ipc: %s[%llu]: hangs, %u questions without an answer; "
+	    "channel closed", ipc_role_name(c->ch->peer),
+	    (unsigned long long)c->ch->instance, ABANDONED_MAX);
+	ipc_channel_fail_later(c->ch, PK_ETIMEOUT);
 }
 
 static void
@@ -224,13 +231,26 @@ ipc_call_find(struct ipc_channel *ch, uint32_t id)
 	return c;
 }
 
+/*
+ * Who asks anything else lets go of its state at the first answer: a second
+ * part would reach freed memory.
+ */
+static bool
+answer_has_parts(uint16_t question)
+{
+	return question == IPC_EXPAND || question == IPC_TABLE_GET ||
+	    question == IPC_ADMIN;
+}
+
 int
 ipc_call_answered(struct ipc_channel *ch, struct ipc_msg *m)
 {
 	struct ipc_call *c = ipc_call_find(ch, m->id);
 	bool last = (m->flags & IPC_FLAG_MORE) == 0;
 	ipc_reply_fn reply;
+	uint64_t handle;
 	void *arg;
+	int error;
 
 	/*
 	 * An answer to what was not asked of this peer, or a second one. Only
@@ -238,8 +258,11 @@ ipc_call_answered(struct ipc_channel *ch, struct ipc_msg *m)
 	 */
 	if (c == NULL)
 		return ch->adopted ? 0 : PK_EPROTO;
+	if (!last && !answer_has_parts(c->type))
+		return PK_EPROTO;
 	reply = c->reply;
 	arg = c->arg;
+	handle = c->handle;
 	if (c->abandoned) {
 		if (last)
 			ipc_call_free(c);
@@ -253,7 +276,11 @@ ipc_call_answered(struct ipc_channel *ch, struct ipc_msg *m)
 		if (c->timeout_ms > 0)
 			loop_timer_set(c->loop, &c->timer, c->timeout_ms);
 	}
-	return reply(m, 0, arg);
+	error = reply(m, 0, arg);
+	/* Who refused a part has had its last word about this call. */
+	if (error != 0 && !last)
+		ipc_call_cancel(handle);
+	return error;
 }
 
 void

@@ -27,8 +27,6 @@
 #define SOCKET_BUFFER	(1024 * 1024)
 /* A peer that leaves this much unread is as good as dead. */
 #define QUEUE_BYTES_MAX	(64 * 1024 * 1024)
-/* Answers owed by a peer beyond their time; more: it hangs. */
-#define ABANDONED_MAX	8192
 #define RETRY_MS	1000
 
 union control {
@@ -217,7 +215,8 @@ channel_close(struct ipc_channel *ch, int why)
 	ch->busy++;
 	channel_stop(ch);
 	ipc_calls_lost(ch, PK_EPEER);
-	if (ch->ops->closed != NULL)
+	/* A call's owner may have freed us: then ours may be gone as well. */
+	if (ch->ops->closed != NULL && !ch->freed)
 		ch->ops->closed(ch, why, ch->arg);
 	channel_release(ch);
 }
@@ -228,7 +227,10 @@ ipc_channel_free(struct ipc_channel **chp)
 	struct ipc_channel *ch = *chp;
 
 	*chp = NULL;
-	if (ch == NULL || ch->dead)
+	if (ch == NULL)
+		return;
+	ch->freed = true;
+	if (ch->dead)
 		return;
 	ch->busy++;
 	/* What was said in this turn is still sent, as far as it goes. */
@@ -620,9 +622,6 @@ deliver(struct ipc_channel *ch, struct ipc_msg *m)
 	if (error != 0)
 		ipc_channel_violation(
 		    ch, "%s: %s", ipc_type_name(m->type), pk_strerror(error));
-	else if (ch->nabandoned > ABANDONED_MAX)
-		ipc_channel_violation(
-		    ch, "%u questions without an answer", ch->nabandoned);
 }
 
 static void

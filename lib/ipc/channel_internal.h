@@ -121,6 +121,7 @@ struct ipc_channel {
 	bool		 hello_seen;
 	bool		 adopted;	/* from the binary before an upgrade */
 	bool		 dead;		/* closed; memory waits for busy == 0 */
+	bool		 freed;		/* by its owner: `closed` is not called */
 	bool		 send_dead;	/* peer reads no more; what it sent is still read */
 	bool		 reset_seen;
 	bool		 want_write;

@@ -177,7 +177,9 @@ int	ipc_reply_id(struct ipc_channel *ch, uint32_t id, struct ipc_out *o);
 /*
  * reply: m is NULL with error PK_EPEER, PK_ETIMEOUT or PK_ECANCEL; otherwise
  * error is 0. With IPC_FLAG_MORE set in m->flags it is called again for the
- * next part. Return 0, or an error to close the channel as violated.
+ * next part (of EXPAND, TABLE_GET and ADMIN alone; elsewhere a peer that says
+ * it is cut off). Return 0, or an error to close the channel as violated:
+ * reply is not called again then.
  */
 typedef int (*ipc_reply_fn)(struct ipc_msg *m, int error, void *arg);
 

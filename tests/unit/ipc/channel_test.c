@@ -28,7 +28,7 @@ struct end {
 	uint16_t	 type;
 	uint32_t	 ids[64];
 	unsigned	 nids;
-	bool		 answer, free_self, parts, refuse;
+	bool		 answer, free_self, parts, refuse, refuse_part;
 	char		 text[64];
 };
 
@@ -109,7 +109,7 @@ on_reply(struct ipc_msg *m, int error, void *arg)
 	}
 	if (e->free_self)
 		ipc_channel_free(&e->ch);
-	return 0;
+	return e->refuse_part ? PK_EPROTO : 0;
 }
 
 static void
@@ -143,9 +143,8 @@ pair(int sv[2])
 	assert_int_equal(ipc_socketpair(sv), 0);
 }
 
-/* smtpd (a) and qmgr (b). */
 static void
-ends(struct end *a, struct end *b)
+ends_of(struct end *a, enum ipc_role ra, struct end *b, enum ipc_role rb)
 {
 	int sv[2];
 
@@ -153,10 +152,15 @@ ends(struct end *a, struct end *b)
 	memset(a, 0, sizeof(*a));
 	memset(b, 0, sizeof(*b));
 	a->handle = b->handle = -1;
-	a->ch = ipc_channel_new(l, sv[0], IPC_ROLE_smtpd, IPC_ROLE_qmgr, 2,
-	    &ops, a);
-	b->ch = ipc_channel_new(l, sv[1], IPC_ROLE_qmgr, IPC_ROLE_smtpd, 1,
-	    &ops, b);
+	a->ch = ipc_channel_new(l, sv[0], ra, rb, 2, &ops, a);
+	b->ch = ipc_channel_new(l, sv[1], rb, ra, 1, &ops, b);
+}
+
+/* smtpd (a) and qmgr (b). */
+static void
+ends(struct end *a, struct end *b)
+{
+	ends_of(a, IPC_ROLE_smtpd, b, IPC_ROLE_qmgr);
 	turns(2);
 }
 
@@ -204,20 +208,104 @@ test_one_way(void **state)
 }
 
 static void
+ask_admin(struct end *e)
+{
+	struct ipc_out o;
+
+	ipc_out_init(&o, IPC_ADMIN);
+	ipc_put_str(&o, IPC_F_NAME, "x");
+	ipc_put_str(&o, IPC_F_JSON, "{}");
+	assert_true(ipc_call(e->ch, &o, 0, on_reply, e) != 0);
+}
+
+static void
 test_call(void **state)
 {
 	struct end a, b;
 
 	(void)state;
-	ends(&a, &b);
+	ends_of(&a, IPC_ROLE_adminctl, &b, IPC_ROLE_qmgr);
 	b.parts = b.answer = true;
-	assert_true(ask(&a, 0) != 0);
+	ask_admin(&a);
 	assert_int_equal(a.replies, 0);
 	turns(4);
 	assert_int_equal(a.replies, 2);
 	assert_int_equal(a.got, 8);
 	ipc_channel_free(&a.ch);
 	ipc_channel_free(&b.ch);
+}
+
+/* Most who ask are gone after one answer: "more follows" would be a use after free. */
+static void
+test_part_where_none_may_be(void **state)
+{
+	struct end a, b;
+
+	(void)state;
+	ends(&a, &b);
+	b.parts = true;
+	ask(&a, 0);
+	turns(4);
+	assert_int_equal(a.replies, 1);
+	assert_int_equal(a.error, PK_EPEER);
+	assert_int_equal(a.closed, 1);
+}
+
+static void
+test_part_refused(void **state)
+{
+	struct end a, b;
+
+	(void)state;
+	ends_of(&a, IPC_ROLE_adminctl, &b, IPC_ROLE_qmgr);
+	b.parts = b.answer = true;
+	a.refuse_part = true;
+	ask_admin(&a);
+	turns(4);
+	assert_int_equal(a.replies, 1);
+	assert_int_equal(a.error, 0);
+	assert_int_equal(a.closed, 1);
+}
+
+/* A call's owner that frees the channel at its loss hears no more of it. */
+static void
+test_free_while_lost(void **state)
+{
+	struct end a, b;
+
+	(void)state;
+	ends(&a, &b);
+	a.free_self = true;
+	ask(&a, 0);
+	ask(&a, 0);
+	turns(2);
+	ipc_channel_free(&b.ch);
+	turns(2);
+	assert_int_equal(a.replies, 2);
+	assert_int_equal(a.error, PK_EPEER);
+	assert_int_equal(a.closed, 0);
+}
+
+/* It reads and never answers: what it owes has a bound. */
+static void
+test_hanging_peer(void **state)
+{
+	struct end a, b;
+	unsigned i;
+
+	(void)state;
+	ends(&a, &b);
+	for (i = 0; i < 10000 && a.closed == 0; i++) {
+		ipc_call_cancel(ask(&a, 0));
+		if (i % 16 == 0)
+			turns(1);
+	}
+	turns(2);
+	assert_true(i < 9000);
+	assert_int_equal(a.closed, 1);
+	assert_int_equal(a.why, PK_ETIMEOUT);
+	assert_int_equal(a.replies, 0);
+	assert_int_equal(b.closed, 1);
 }
 
 static void
@@ -724,6 +812,10 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 		T(test_one_way),
 		T(test_call),
+		T(test_part_where_none_may_be),
+		T(test_part_refused),
+		T(test_free_while_lost),
+		T(test_hanging_peer),
 		T(test_peer_dies),
 		T(test_free_cancels),
 		T(test_free_inside),
