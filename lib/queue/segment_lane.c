@@ -21,8 +21,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* The thread calls writev and fdatasync and little else. */
-#define LANE_STACK	(128U << 10)
+/*
+ * The thread calls writev and fdatasync and little else; but the program's
+ * thread-local storage comes out of it too (deliver has 128 KiB). Only pages
+ * that are touched cost.
+ */
+#define LANE_STACK	(512U << 10)
 
 struct lane {
 	pthread_t	 thread;
