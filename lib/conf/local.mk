@@ -12,4 +12,5 @@ lib_conf_libconf_a_SOURCES =			\
 	lib/conf/postfix.c			\
 	lib/conf/postfix.def			\
 	lib/conf/read.c				\
+	lib/conf/restrictions.def		\
 	lib/conf/rows.c

@@ -59,6 +59,10 @@ UNIT_TESTS += tests/unit/dnsd/answer_test
 tests_unit_dnsd_answer_test_LDADD = dnsd/libdnsd.a $(LDADD)
 UNIT_TESTS += tests/unit/dnsd/upstream_test
 tests_unit_dnsd_upstream_test_LDADD = dnsd/libdnsd.a $(LDADD)
+UNIT_TESTS += tests/unit/smtpd/session_test
+tests_unit_smtpd_session_test_SOURCES = tests/unit/smtpd/session_test.c $(SMTPD_HARNESS)
+tests_unit_smtpd_session_test_LDADD = smtpd/libsmtpd.a $(LDADD)
+SMTPD_HARNESS = tests/unit/smtpd/harness.c tests/unit/smtpd/harness.h
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a

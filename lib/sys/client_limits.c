@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * client_limits.c: counters a client in memory that all smtpd share.
+ *
+ * Mapped by smtpd; the memfd is made by master, which never reads it. A row
+ * is found by the hash of the address with a seed that no client knows, in
+ * a bucket of a few rows; a bucket that is full gives up the row that was
+ * quiet longest and has no open session. Everything is a relaxed atomic: a
+ * race between workers costs a count that is off by one, never more.
+ */
+#include "sys/client_limits.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/mem.h"
+
+#define MAGIC		0x314d494c4b50ULL	/* "PKLIM1" */
+#define BUCKETS		8192u
+#define WAYS		4u
+
+struct row {
+	_Atomic uint64_t key;			/* hash of the address; 0: free */
+	_Atomic uint64_t seen_ms;
+	_Atomic uint64_t window[CLIENT_EVENTS];	/* number of the time unit */
+	_Atomic uint32_t count[CLIENT_EVENTS];
+	_Atomic uint16_t open[CLIENT_LIMITS_WORKERS];
+};
+
+struct table {
+	uint64_t	magic;
+	uint64_t	seed;
+	struct row	rows[BUCKETS * WAYS];
+};
+
+struct client_limits {
+	struct table	*table;
+	unsigned	 worker;
+};
+
+#define GET(x)		atomic_load_explicit(&(x), memory_order_relaxed)
+#define PUT(x, n)	atomic_store_explicit(&(x), (n), memory_order_relaxed)
+
+static int
+init_table(int fd)
+{
+	uint64_t head[2] = { MAGIC, 0 };
+
+	if (ftruncate(fd, sizeof(struct table)) == -1 ||
+	    getentropy(&head[1], sizeof(head[1])) == -1 ||
+	    pwrite(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return -1;
+	return 0;
+}
+
+int
+client_limits_create(void)
+{
+	int fd = memfd_create("client-limits", MFD_CLOEXEC);
+
+	if (fd != -1 && init_table(fd) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+struct client_limits *
+client_limits_map(int fd, unsigned worker)
+{
+	struct client_limits *c;
+	struct table *table;
+	struct stat st;
+	size_t i;
+	int own = -1;
+
+	if (fd == -1)
+		fd = own = client_limits_create();
+	if (fd == -1 || worker >= CLIENT_LIMITS_WORKERS || fstat(fd, &st) == -1 ||
+	    (size_t)st.st_size != sizeof(struct table))
+		return NULL;
+	table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (own != -1)
+		close(own);
+	if (table == MAP_FAILED)
+		return NULL;
+	if (table->magic != MAGIC) {
+		munmap(table, sizeof(*table));
+		return NULL;
+	}
+	c = XNEW(struct client_limits);
+	c->table = table;
+	c->worker = worker;
+	/* Only rows in use, or every page of the table would come to exist. */
+	for (i = 0; own == -1 && i < BUCKETS * WAYS; i++)
+		if (GET(table->rows[i].key) != 0)
+			PUT(table->rows[i].open[worker], 0);
+	return c;
+}
+
+void
+client_limits_unmap(struct client_limits **c)
+{
+	if (*c == NULL)
+		return;
+	munmap((*c)->table, sizeof(struct table));
+	xfree(*c);
+	*c = NULL;
+}
+
+static uint32_t
+open_count(const struct row *r)
+{
+	uint32_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < CLIENT_LIMITS_WORKERS; i++)
+		n += GET(r->open[i]);
+	return n;
+}
+
+static void
+clear(struct row *r)
+{
+	unsigned i;
+
+	for (i = 0; i < CLIENT_EVENTS; i++) {
+		PUT(r->window[i], 0);
+		PUT(r->count[i], 0);
+	}
+	for (i = 0; i < CLIENT_LIMITS_WORKERS; i++)
+		PUT(r->open[i], 0);
+}
+
+/* Of an IPv6 client the /64 counts: it has all of its addresses at will. */
+static uint64_t
+key_of(const struct client_limits *c, const uint8_t *address, unsigned len)
+{
+	uint64_t key = XXH3_64bits_withSeed(address, len == 16 ? 8 : len, c->table->seed + len);
+
+	return key != 0 ? key : 1;
+}
+
+static struct row *
+find(struct client_limits *c, const uint8_t *address, unsigned len, uint64_t now_ms, bool make)
+{
+	uint64_t key = key_of(c, address, len), quiet = UINT64_MAX;
+	struct row *bucket = &c->table->rows[key % BUCKETS * WAYS], *r, *oldest = NULL;
+	unsigned i;
+
+	for (i = 0; i < WAYS; i++) {
+		r = &bucket[i];
+		if (GET(r->key) == key) {
+			PUT(r->seen_ms, now_ms);
+			return r;
+		}
+		if (GET(r->key) == 0) {
+			oldest = r;
+			quiet = 0;
+		} else if (quiet > 0 && GET(r->seen_ms) < quiet && open_count(r) == 0) {
+			quiet = GET(r->seen_ms);
+			oldest = r;
+		}
+	}
+	if (!make || oldest == NULL)
+		return NULL;
+	clear(oldest);
+	PUT(oldest->key, key);
+	PUT(oldest->seen_ms, now_ms);
+	return oldest;
+}
+
+uint32_t
+client_limits_enter(struct client_limits *c, const uint8_t *address, unsigned len,
+    uint64_t now_ms)
+{
+	struct row *r = find(c, address, len, now_ms, true);
+
+	if (r == NULL)
+		return 1;
+	atomic_fetch_add_explicit(&r->open[c->worker], 1, memory_order_relaxed);
+	return open_count(r);
+}
+
+void
+client_limits_leave(struct client_limits *c, const uint8_t *address, unsigned len,
+    uint64_t now_ms)
+{
+	struct row *r = find(c, address, len, now_ms, false);
+
+	if (r != NULL && GET(r->open[c->worker]) > 0)
+		atomic_fetch_sub_explicit(&r->open[c->worker], 1, memory_order_relaxed);
+}
+
+uint32_t
+client_limits_count(struct client_limits *c, const uint8_t *address, unsigned len,
+    enum client_event event, uint64_t unit_ms, uint64_t now_ms)
+{
+	struct row *r = find(c, address, len, now_ms, true);
+	uint64_t window = now_ms / (unit_ms > 0 ? unit_ms : 1);
+
+	if (r == NULL)
+		return 1;
+	if (GET(r->window[event]) != window) {
+		PUT(r->window[event], window);
+		PUT(r->count[event], 0);
+	}
+	return atomic_fetch_add_explicit(&r->count[event], 1, memory_order_relaxed) + 1;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * policy.h: the configuration as sessions use it, compiled once a reload.
+ *
+ * A session keeps the policy it began with; the last one that ends frees it.
+ */
+#ifndef PK_SMTPD_POLICY_H
+#define PK_SMTPD_POLICY_H
+
+#include <regex.h>
+
+#include "conf/conf.h"
+#include "ipc/child.h"
+#include "mail/data_scanner.h"
+#include "smtpd/check.h"
+#include "table/match_list.h"
+
+enum policy_keyword {
+	KEYWORD_PIPELINING	= 1 << 0,
+	KEYWORD_SIZE		= 1 << 1,
+	KEYWORD_VRFY		= 1 << 2,
+	KEYWORD_ENHANCEDSTATUSCODES = 1 << 3,
+	KEYWORD_8BITMIME	= 1 << 4,
+	KEYWORD_DSN		= 1 << 5,
+	KEYWORD_SMTPUTF8	= 1 << 6,
+	KEYWORD_CHUNKING	= 1 << 7,
+	KEYWORD_BINARYMIME	= 1 << 8,
+	KEYWORD_LIMITS		= 1 << 9,
+	KEYWORD_MT_PRIORITY	= 1 << 10,
+	KEYWORD_HELP		= 1 << 11,
+};
+
+/* One a listener. */
+struct policy {
+	unsigned	 refs;
+	struct policy_set *set;
+	char		*listener;
+	enum child_listener_class class;
+	const struct conf *conf;		/* with the listener's overrides */
+	struct match_list *mynetworks, *no_limits, *bare_allowed;
+	struct check_list lists[CHECK_STAGES];
+	/* The relay or recipient list refuses what nobody permitted. */
+	bool		 guarded;
+	unsigned	 keywords;		/* enum policy_keyword */
+	char		*ehlo;			/* reply to EHLO, CRLF lines */
+	char		*forbidden;		/* verbs, blank separated, upper case */
+	regex_t		*forbidden_re;
+	size_t		 nforbidden_re;
+	enum data_bare	 bare;
+};
+
+struct policy_set {
+	unsigned	 refs;
+	struct conf	*conf;
+};
+
+/* Copies the configuration. The caller holds a reference. NULL: cannot happen twice the same. */
+struct policy_set *policy_set_new(const struct conf *conf);
+void	policy_set_unref(struct policy_set **set);
+struct policy *policy_new(struct policy_set *set, const char *listener,
+	    enum child_listener_class class);
+struct policy *policy_ref(struct policy *p);
+void	policy_unref(struct policy **p);
+/* True if a line with this verb ends the session. */
+bool	policy_forbids(const struct policy *p, struct view line);
+
+#endif

@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * session.c: a client's bytes in and out, its timers, its end.
+ *
+ * Runs in smtpd: empty chroot, no files, no connect. Everything that comes
+ * in is a stranger's. Bytes are received into one scratch buffer that all
+ * sessions share and parsed there; only what must wait (half a line, commands
+ * behind one that asks somebody) is copied into a buffer of the session's own.
+ * Replies of a turn leave in one send(). So an idle session owns no buffer,
+ * and a busy one costs one system call a packet each way.
+ *
+ * The read event stays registered while a command waits: most clients send
+ * nothing then, and epoll_ctl would be two calls a command. Only one that
+ * does send is taken off until its turn.
+ */
+#include "smtpd/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "smtpd/worker.h"
+#include "sys/stats.h"
+
+/* Commands waiting behind a slow one; content is read in larger pieces. */
+#define COMMAND_READ	16384
+/* Replies to pipelined commands go out early beyond this. */
+#define OUT_HIGH	8192
+#define OUT_MAX		(256U << 10)
+/* A closing session waits so long for a client that does not read. */
+#define LINGER_MS	10000
+
+static void	session_run(struct session *s, struct view in);
+static void	on_readable(evutil_socket_t fd, short what, void *arg);
+static void	on_writable(evutil_socket_t fd, short what, void *arg);
+static void	on_timer(void *arg);
+
+/* ---- names for the log ---- */
+
+struct view
+session_client(struct session *s, char *text, size_t size)
+{
+	int n;
+
+	n = snprintf(text, size, "%s[%s]", s->name != NULL ? s->name : "unknown", s->addr);
+	return view_of(text, n > 0 && (size_t)n < size ? (size_t)n : size - 1);
+}
+
+const char *
+session_protocol(const struct session *s)
+{
+	if (s->tx != NULL && s->tx->utf8)
+		return "UTF8SMTP";
+	return s->esmtp ? "ESMTP" : "SMTP";
+}
+
+void
+session_log_reject(struct session *s, const char *what, struct view reply,
+    struct view recipient)
+{
+	char client[SESSION_CLIENT_MAX], from[ADDRESS_MAX + 16] = "", to[RECORD_ADDRESS_MAX + 16] = "";
+
+	session_client(s, client, sizeof(client));
+	if (s->tx != NULL)
+		snprintf(from, sizeof(from), " from=<%s>", s->tx->sender_text);
+	if (recipient.len > 0)
+		snprintf(to, sizeof(to), " to=<%.*s>", VIEW_ARG(recipient));
+	stats_add(STATS_C_smtpd_rejects, 1);
+	log_info("NOQUEUE: %s from %s: %.*s;%s%s proto=%s%s%s%s", what, client,
+	    VIEW_ARG(reply), from, to, session_protocol(s), s->helo != NULL ? " helo=<" : "",
+	    s->helo != NULL ? s->helo : "", s->helo != NULL ? ">" : "");
+}
+
+/* ---- timers ---- */
+
+static void
+arm(struct session *s)
+{
+	uint64_t due = s->deadline_ms, now;
+
+	if (s->wake_ms != 0 && (due == 0 || s->wake_ms < due))
+		due = s->wake_ms;
+	if (due == 0)
+		return;
+	now = loop_now_ms(s->w->loop);
+	/* One that is set fires early and looks again. */
+	if (loop_timer_is_set(&s->timer) && s->wake_ms == 0)
+		return;
+	loop_timer_set(s->w->loop, &s->timer, due > now ? due - now : 0);
+}
+
+void
+session_set_deadline(struct session *s, uint64_t ms)
+{
+	s->deadline_ms = ms != 0 ? loop_now_ms(s->w->loop) + ms : 0;
+	arm(s);
+}
+
+void
+session_extend_deadline(struct session *s, size_t bytes)
+{
+	uint64_t limit = loop_now_ms(s->w->loop) + s->policy->conf->smtpd_timeout;
+
+	if (s->deadline_ms == 0)
+		return;
+	if (s->policy->conf->smtpd_per_request_deadline)
+		s->deadline_ms += bytes * 1000 /
+		    (uint64_t)s->policy->conf->smtpd_min_data_rate;
+	else
+		s->deadline_ms = limit;
+	if (s->deadline_ms > limit)
+		s->deadline_ms = limit;
+}
+
+void
+session_delay(struct session *s, uint64_t ms)
+{
+	if (ms == 0)
+		return;
+	s->wake_ms = loop_now_ms(s->w->loop) + ms;
+	arm(s);
+}
+
+/* ---- output ---- */
+
+static int
+reply_code(const char *line)
+{
+	return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
+}
+
+static void
+count_reply(struct session *s, int code, bool is_error)
+{
+	if (is_error) {
+		s->errors++;
+		stats_add(STATS_C_smtpd_errors, 1);
+		if (s->errors > s->policy->conf->smtpd_soft_error_limit)
+			session_delay(s, s->policy->conf->smtpd_error_sleep_time);
+	}
+	if (s->verb_counted || code == 354)
+		return;
+	s->verb_counted = true;
+	if (code < 400)
+		s->fine[s->verb]++;
+}
+
+static void
+put_line(struct session *s, const char *line)
+{
+	if (s->out.data == NULL)
+		worker_buf_get(s->w, &s->out, OUT_MAX);
+	buf_put_str(&s->out, line);
+	buf_put(&s->out, "\r\n", 2);
+}
+
+void
+session_reply_plain(struct session *s, const char *line)
+{
+	count_reply(s, reply_code(line), false);
+	put_line(s, line);
+}
+
+void
+session_reply(struct session *s, const char *line)
+{
+	int code = reply_code(line);
+
+	count_reply(s, code, code >= 400);
+	put_line(s, line);
+}
+
+void
+session_replyf(struct session *s, const char *fmt, ...)
+{
+	char line[1200];
+	va_list ap;
+	size_t i;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	/* A reply is one line, whatever somebody put into an address or a table. */
+	for (i = 0; line[i] != '\0'; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
+	session_reply(s, line);
+}
+
+void
+session_close_after(struct session *s)
+{
+	if (s->mode == SESSION_DEAD)
+		return;
+	s->mode = SESSION_CLOSING;
+	session_set_deadline(s, LINGER_MS);
+}
+
+static void
+write_wait(struct session *s, bool wait)
+{
+	if (wait == (s->write_ev != NULL))
+		return;
+	if (!wait) {
+		event_free(s->write_ev);
+		s->write_ev = NULL;
+		return;
+	}
+	s->write_ev = event_new(loop_base(s->w->loop), s->fd, EV_WRITE | EV_PERSIST,
+	    on_writable, s);
+	if (s->write_ev == NULL || event_add(s->write_ev, NULL) == -1)
+		log_fatal("session: no event");
+}
+
+/* False when the client cannot be reached any more. */
+static bool
+flush(struct session *s)
+{
+	struct view v;
+	ssize_t n;
+
+	while (s->out.len > 0 && s->wake_ms == 0) {
+		v = buf_view(&s->out);
+		n = send(s->fd, v.p, v.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			write_wait(s, true);
+			return true;
+		}
+		if (n <= 0)
+			return false;
+		buf_consume(&s->out, (size_t)n);
+	}
+	if (s->out.len == 0 && s->out.data != NULL)
+		worker_buf_put(s->w, &s->out);
+	write_wait(s, false);
+	return true;
+}
+
+/* ---- input ---- */
+
+static void
+set_reading(struct session *s, bool on)
+{
+	if (on == s->reading || s->fd == -1)
+		return;
+	s->reading = on;
+	if ((on ? event_add(&s->ev, NULL) : event_del(&s->ev)) == -1)
+		log_fatal("session: no event");
+}
+
+void
+session_pause(struct session *s, bool pause)
+{
+	set_reading(s, !pause);
+}
+
+void
+session_wait(struct session *s)
+{
+	s->waiting = true;
+	s->deadline_ms = 0;
+}
+
+void
+session_resume(struct session *s)
+{
+	s->waiting = false;
+	if (s->mode != SESSION_CLOSING && s->mode != SESSION_DEAD)
+		session_set_deadline(s, s->policy->conf->smtpd_timeout);
+	if (!s->running)
+		session_run(s, VIEW_NONE);
+}
+
+static void
+line_too_long(struct session *s)
+{
+	s->verb = SMTP_VERB_UNKNOWN;
+	s->verb_counted = false;
+	s->seen[SMTP_VERB_UNKNOWN]++;
+	session_reply(s, smtp_command_error_text(SMTP_COMMAND_E_LINE_TOO_LONG));
+}
+
+/* A command line at the start of in; how much it takes, 0 if it is not whole. */
+static size_t
+take_line(struct session *s, struct view in)
+{
+	const char *lf = memchr(in.p, '\n', in.len);
+	struct view line;
+
+	if (lf == NULL) {
+		if (!s->skipping && in.len <= (size_t)s->policy->conf->line_length_limit)
+			return 0;
+		if (!s->skipping)
+			line_too_long(s);
+		s->skipping = true;
+		return in.len;
+	}
+	line = view_head(in, (size_t)(lf - in.p));
+	if (s->skipping) {
+		s->skipping = false;
+		return line.len + 1;
+	}
+	if (line.len > (size_t)s->policy->conf->line_length_limit + 1) {
+		line_too_long(s);
+		return line.len + 1;
+	}
+	s->more = in.len > line.len + 1;
+	session_dispatch(s, line);
+	return line.len + 1;
+}
+
+static void
+too_many_errors(struct session *s)
+{
+	char client[SESSION_CLIENT_MAX];
+
+	session_client(s, client, sizeof(client));
+	log_info("too many errors after %s from %s", s->last_verb, client);
+	session_replyf(s, "421 4.7.0 %s Error: too many errors",
+	    s->policy->conf->myhostname);
+	session_close_after(s);
+}
+
+/* Takes what it can of in; how much that was. */
+static size_t
+consume(struct session *s, struct view in)
+{
+	size_t used = 0, n;
+
+	while (!s->waiting && s->wake_ms == 0 && used < in.len) {
+		switch (s->mode) {
+		case SESSION_COMMAND:
+			if (s->errors >= s->policy->conf->smtpd_hard_error_limit) {
+				too_many_errors(s);
+				continue;
+			}
+			n = take_line(s, view_from(in, used));
+			break;
+		case SESSION_DATA:
+			n = session_data_input(s, view_from(in, used));
+			break;
+		case SESSION_CHUNK:
+			n = session_chunk_input(s, view_from(in, used));
+			break;
+		case SESSION_CONNECT:
+			return used;
+		default:
+			return in.len;		/* nobody wants it any more */
+		}
+		if (n == 0)
+			break;
+		used += n;
+		if (s->out.len > OUT_HIGH && !flush(s))
+			s->freed = true;
+		if (s->freed || s->write_ev != NULL)
+			break;
+	}
+	return used;
+}
+
+static void
+lost_connection(struct session *s)
+{
+	char client[SESSION_CLIENT_MAX];
+
+	if (s->mode != SESSION_CLOSING) {
+		session_client(s, client, sizeof(client));
+		log_info("lost connection after %s from %s", s->last_verb, client);
+	}
+	s->freed = true;
+}
+
+static void
+say_shutdown(struct session *s, bool now)
+{
+	bool between = s->mode == SESSION_COMMAND && s->tx == NULL && !s->waiting;
+
+	if (s->committing || s->mode == SESSION_CLOSING || s->mode == SESSION_DEAD ||
+	    !(now || between) || s->freed)
+		return;
+	check_cancel(s);
+	s->waiting = false;
+	s->wake_ms = 0;
+	session_replyf(s, "421 4.3.2 %s Service shutting down", s->policy->conf->myhostname);
+	session_close_after(s);
+}
+
+/* After input: replies leave, and what cannot go on now is arranged. */
+static void
+settle(struct session *s)
+{
+	if (!s->waiting && s->wake_ms == 0 && s->mode == SESSION_COMMAND &&
+	    s->errors >= s->policy->conf->smtpd_hard_error_limit)
+		too_many_errors(s);
+	if (s->w->draining)
+		say_shutdown(s, false);
+	if (!s->freed && !flush(s))
+		lost_connection(s);
+	if (!s->freed && s->mode == SESSION_CLOSING && s->out.len == 0)
+		s->freed = true;
+	if (!s->freed && s->quiet && !s->waiting && s->wake_ms == 0 && s->write_ev == NULL)
+		lost_connection(s);
+	if (s->freed) {
+		session_free(s);
+		return;
+	}
+	if (s->write_ev != NULL || s->quiet)
+		set_reading(s, false);
+	else if (!s->waiting && s->wake_ms == 0 && (s->tx == NULL || !s->tx->stalled))
+		set_reading(s, true);
+}
+
+/* in: new bytes, when nothing is left over from before; else they are in s->in. */
+static void
+session_run(struct session *s, struct view in)
+{
+	bool own = in.len == 0;
+	size_t used;
+
+	if (s->mode == SESSION_DEAD)
+		return;
+	s->running = true;
+	if (own)
+		in = buf_view(&s->in);
+	used = consume(s, in);
+	if (own) {
+		buf_consume(&s->in, used);
+		if (s->in.len == 0 && s->in.data != NULL)
+			worker_buf_put(s->w, &s->in);
+	} else if (used < in.len && !s->freed) {
+		worker_buf_get(s->w, &s->in, WORKER_SCRATCH + COMMAND_READ);
+		buf_put_view(&s->in, view_from(in, used));
+	}
+	s->running = false;
+	settle(s);
+}
+
+static size_t
+read_size(const struct session *s)
+{
+	return s->mode == SESSION_DATA || s->mode == SESSION_CHUNK ?
+	    WORKER_SCRATCH : COMMAND_READ;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	char *to = s->w->scratch;
+	ssize_t n;
+
+	(void)fd;
+	(void)what;
+	/* Not its turn: what it sends waits in the kernel. */
+	if (s->waiting || s->wake_ms != 0 || s->write_ev != NULL) {
+		set_reading(s, false);
+		return;
+	}
+	if (s->in.len > 0)
+		to = buf_room(&s->in, COMMAND_READ);
+	if (to == NULL) {
+		set_reading(s, false);
+		return;
+	}
+	n = recv(s->fd, to, s->in.len > 0 ? COMMAND_READ : read_size(s), MSG_DONTWAIT);
+	if (n == -1 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
+		return;
+	if (n <= 0) {
+		s->quiet = true;
+		settle(s);
+		return;
+	}
+	if (s->mode == SESSION_COMMAND && !s->policy->conf->smtpd_per_request_deadline)
+		session_extend_deadline(s, (size_t)n);
+	if (to == s->w->scratch) {
+		session_run(s, view_of(to, (size_t)n));
+		return;
+	}
+	buf_added(&s->in, (size_t)n);
+	session_run(s, VIEW_NONE);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (!flush(s)) {
+		lost_connection(s);
+		session_free(s);
+		return;
+	}
+	if (s->write_ev == NULL)
+		session_run(s, VIEW_NONE);
+}
+
+static void
+timed_out(struct session *s)
+{
+	char client[SESSION_CLIENT_MAX];
+
+	if (s->mode == SESSION_CLOSING) {
+		session_free(s);
+		return;
+	}
+	session_client(s, client, sizeof(client));
+	if (s->mode == SESSION_DATA || s->mode == SESSION_CHUNK)
+		log_info("timeout after %s (%llu bytes) from %s", s->last_verb,
+		    s->tx != NULL ? (unsigned long long)s->tx->scanner.wire_bytes : 0ULL, client);
+	else
+		log_info("timeout after %s from %s", s->last_verb, client);
+	session_reply_plain(s, "421 4.4.2 Error: timeout exceeded");
+	session_close_after(s);
+	settle(s);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct session *s = arg;
+	uint64_t now = loop_now_ms(s->w->loop);
+
+	if (s->wake_ms != 0 && now >= s->wake_ms) {
+		s->wake_ms = 0;
+		if (s->deadline_ms != 0 && s->mode != SESSION_CLOSING)
+			session_set_deadline(s, s->policy->conf->smtpd_timeout);
+		arm(s);
+		session_run(s, VIEW_NONE);
+		return;
+	}
+	if (s->deadline_ms != 0 && now >= s->deadline_ms) {
+		timed_out(s);
+		return;
+	}
+	arm(s);
+}
+
+/* ---- begin and end ---- */
+
+void
+session_new(struct worker *w, struct policy *p, int fd, const struct sockaddr *peer)
+{
+	struct session *s = TAILQ_FIRST(&w->spare_sessions);
+
+	if (s != NULL) {
+		TAILQ_REMOVE(&w->spare_sessions, s, link);
+		w->nspare_sessions--;
+		memset(s, 0, sizeof(*s));
+	} else {
+		s = XNEW(struct session);
+	}
+	s->w = w;
+	s->policy = policy_ref(p);
+	s->fd = fd;
+	s->mode = SESSION_CONNECT;
+	s->state = STATE_START;
+	s->last_verb = "CONNECT";
+	buf_init(&s->in, WORKER_SCRATCH + COMMAND_READ);
+	buf_init(&s->out, OUT_MAX);
+	loop_timer_init(&s->timer, on_timer, s);
+	event_assign(&s->ev, loop_base(w->loop), fd, EV_READ | EV_PERSIST, on_readable, s);
+	session_set_peer(s, peer);
+	TAILQ_INSERT_TAIL(&w->sessions, s, link);
+	w->nsessions++;
+	stats_add(STATS_C_smtpd_connections, 1);
+	stats_set(STATS_C_smtpd_sessions, (int64_t)w->nsessions);
+	s->running = true;
+	session_connect(s);
+	s->running = false;
+	settle(s);
+}
+
+static void
+log_disconnect(struct session *s)
+{
+	char client[SESSION_CLIENT_MAX], line[512];
+	unsigned seen = 0, fine = 0, v;
+	size_t n = 0;
+	const char *c;
+
+	for (v = SMTP_VERB_COUNT; v-- > 0;) {
+		/* UNKNOWN is verb 0 and comes last, as in Postfix. */
+		unsigned verb = SMTP_VERB_COUNT - 1 - v;
+
+		verb = verb + 1 == SMTP_VERB_COUNT ? SMTP_VERB_UNKNOWN : verb + 1;
+		if (s->seen[verb] == 0 || n + 40 > sizeof(line))
+			continue;
+		line[n++] = ' ';
+		for (c = smtp_verb_name(verb); *c != '\0'; c++)
+			line[n++] = ascii_lower(*c);
+		n += (size_t)snprintf(line + n, sizeof(line) - n,
+		    s->fine[verb] == s->seen[verb] ? "=%u" : "=%u/%u",
+		    s->fine[verb], s->seen[verb]);
+		seen += s->seen[verb];
+		fine += s->fine[verb];
+	}
+	line[n] = '\0';
+	session_client(s, client, sizeof(client));
+	if (seen == fine)
+		log_info("disconnect from %s%s commands=%u", client, line, fine);
+	else
+		log_info("disconnect from %s%s commands=%u/%u", client, line, fine, seen);
+}
+
+static void
+release(struct session *s)
+{
+	struct worker *w = s->w;
+
+	xfree(s->helo);
+	xfree(s->name);
+	policy_unref(&s->policy);
+	TAILQ_REMOVE(&w->sessions, s, link);
+	w->nsessions--;
+	stats_set(STATS_C_smtpd_sessions, (int64_t)w->nsessions);
+	if (w->nspare_sessions < WORKER_SPARES) {
+		TAILQ_INSERT_HEAD(&w->spare_sessions, s, link);
+		w->nspare_sessions++;
+	} else {
+		xfree(s);
+	}
+	if (w->session_ended != NULL)
+		w->session_ended(w);
+}
+
+void
+session_free(struct session *s)
+{
+	struct worker *w = s->w;
+
+	if (s->running) {
+		s->freed = true;
+		return;
+	}
+	if (s->mode != SESSION_DEAD) {
+		log_disconnect(s);
+		session_connect_cancel(s);
+		check_cancel(s);
+		session_uncount(s);
+		set_reading(s, false);
+		write_wait(s, false);
+		loop_timer_clear(w->loop, &s->timer);
+		close(s->fd);
+		s->fd = -1;
+		worker_buf_put(w, &s->in);
+		worker_buf_put(w, &s->out);
+		s->mode = SESSION_DEAD;
+	}
+	/* The writer reads our bytes until it says done. */
+	if (s->committing)
+		return;
+	transaction_free(w, &s->tx);
+	release(s);
+}
+
+void
+session_drain(struct session *s, bool now)
+{
+	say_shutdown(s, now);
+	settle(s);
+}
