@@ -45,7 +45,8 @@ struct segment_stream {
 	struct blocks		 queued, flying;
 	size_t			 backlog;	/* bytes of both */
 	bool			 in_lane;
-	uint64_t		 content_bytes;	/* given to the lane */
+	uint64_t		 added_bytes;
+	uint64_t		 content_bytes;	/* of these: given to the lane */
 	XXH3_state_t		*hash;
 	struct segment_message	 m;
 	struct record_header	 head;
@@ -388,9 +389,10 @@ segment_stream_add(struct segment_stream *s, struct view chunk)
 
 	if (s->error != 0)
 		return s->error;
-	if (s->seg != NULL && s->seg->size - sizeof(struct segment_header) <
-	    s->content_bytes + s->backlog + chunk.len)
+	if (s->seg != NULL &&
+	    s->seg->size - sizeof(struct segment_header) < s->added_bytes + chunk.len)
 		return PK_ENOSPC;
+	s->added_bytes += chunk.len;
 	while (chunk.len > 0) {
 		b = TAILQ_LAST(&s->queued, blocks);
 		if (b == NULL || b->len == BLOCK_BYTES) {

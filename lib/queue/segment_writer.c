@@ -448,6 +448,7 @@ void
 segment_writer_refused(struct segment_writer *w, enum record_segment_kind kind, int error)
 {
 	struct segment_items items = TAILQ_HEAD_INITIALIZER(items);
+	struct segment_item *it;
 
 	if (kind == SEGMENT_DEDICATED) {
 		segment_streams_refused(w, error);
@@ -458,6 +459,9 @@ segment_writer_refused(struct segment_writer *w, enum record_segment_kind kind, 
 	if (w->current != NULL || w->spare != NULL)
 		return;
 	TAILQ_CONCAT(&items, &w->waiting, link);
+	/* A completion may abandon another of them: none is in `waiting` now. */
+	TAILQ_FOREACH(it, &items, link)
+		it->state = ITEM_DONE;
 	items_fail(w, &items, error);
 }
 

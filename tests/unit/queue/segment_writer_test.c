@@ -411,6 +411,37 @@ test_refused(void **state)
 	assert_false(segment_writer_ready(t.w));
 }
 
+/* As done(); also gives up the message behind it and puts another one. */
+static void
+done_and_abandon(void *arg, int error, uint64_t id)
+{
+	done(arg, error, id);
+	segment_writer_abandon(t.w, sent[1].cookie);
+	put(2, 30);
+}
+
+static void
+test_refused_one_abandons_another(void **state)
+{
+	(void)state;
+	t.answer_wants = false;
+	put(0, 10);
+	segment_writer_abandon(t.w, sent[0].cookie);
+	sent[0].m.done = done_and_abandon;
+	sent[0].cookie = segment_writer_put(t.w, &sent[0].m);
+	put(1, 20);
+	segment_writer_refused(t.w, SEGMENT_SHARED, PK_ENOSPC);
+	assert_true(sent[0].done);
+	assert_false(sent[1].done);
+	assert_false(sent[2].done);
+	put(3, 40);
+	give(SEGMENT_SHARED);
+	turn_until(3);
+	assert_false(sent[1].done);
+	check_record(&sent[2], 30, SEGMENT_SHARED);
+	check_record(&sent[3], 40, SEGMENT_SHARED);
+}
+
 static void
 test_reconnect(void **state)
 {
@@ -486,6 +517,28 @@ test_stream(void **state)
 	assert_true(segment_writer_idle(t.w));
 }
 
+/* What a message may be is the segment's size, not that less what is under way. */
+static void
+test_stream_fills_segment(void **state)
+{
+	struct segment_stream *s;
+	size_t len;
+
+	(void)state;
+	t.size = sizeof(struct segment_header) + 40 * 5000;
+	s = segment_stream_begin(t.w, writable, NULL);
+	t.wanted[SEGMENT_SHARED] = t.wanted[SEGMENT_DEDICATED] = 0;
+	give(SEGMENT_DEDICATED);
+	len = stream(s, 30);
+	/* Into the lane. */
+	loop_turn(t.loop, 0);
+	len += stream(s, 10);
+	assert_int_equal(segment_stream_add(s, VIEW("x")), PK_ENOSPC);
+	commit(s, 0);
+	turn_until(1);
+	check_record(&sent[0], len, SEGMENT_DEDICATED);
+}
+
 static void
 test_stream_abort(void **state)
 {
@@ -538,5 +591,6 @@ test_stream_fails(void **state)
 UNIT_MAIN(T(test_group), T(test_next_segment),
     T(test_next_segment_while_others_wait), T(test_too_large), T(test_write_fails),
     T(test_short_write), T(test_sync_fails), T(test_disk_full), T(test_abandon),
-    T(test_refused), T(test_reconnect), T(test_stream), T(test_stream_abort),
+    T(test_refused), T(test_refused_one_abandons_another), T(test_reconnect),
+    T(test_stream), T(test_stream_fills_segment), T(test_stream_abort),
     T(test_stream_fails))
