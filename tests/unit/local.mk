@@ -64,6 +64,11 @@ tests_unit_smtpd_session_test_SOURCES = tests/unit/smtpd/session_test.c $(SMTPD_
 tests_unit_smtpd_session_test_LDADD = smtpd/libsmtpd.a $(LDADD)
 SMTPD_HARNESS = tests/unit/smtpd/harness.c tests/unit/smtpd/harness.h
 
+UNIT_TESTS += tests/unit/deliver/smtp_test
+tests_unit_deliver_smtp_test_SOURCES = tests/unit/deliver/smtp_test.c	\
+	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
+tests_unit_deliver_smtp_test_LDADD = deliver/libdeliver.a $(LDADD)
+
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
 tests_unit_libunit_a_SOURCES = tests/unit/unit.c tests/unit/unit.h
