@@ -123,7 +123,8 @@ count_files(int parent, const char *folder)
 		return 0;
 	}
 	while ((e = readdir(dir)) != NULL) {
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' ||
+		    strcmp(e->d_name, "maildirsize") == 0)
 			continue;
 		if (!maildir_name_size(e->d_name, &size)) {
 			if (fstatat(fd, e->d_name, &st,
@@ -157,8 +158,9 @@ count_folder(int parent, const char *folder)
 static int64_t
 count_all(struct maildir_box *b)
 {
+	/* In tmp/ are deliveries that wait for their sync. */
 	int64_t bytes = count_files(b->dir_fd, "new") +
-	    count_files(b->dir_fd, "cur");
+	    count_files(b->dir_fd, "cur") + count_files(b->dir_fd, "tmp");
 	unsigned folders = 0;
 	struct dirent *e;
 	DIR *dir;

@@ -69,6 +69,15 @@ tests_unit_deliver_smtp_test_SOURCES = tests/unit/deliver/smtp_test.c	\
 	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
 tests_unit_deliver_smtp_test_LDADD = deliver/libdeliver.a $(LDADD)
 
+UNIT_TESTS += tests/unit/deliver/mailbox_test
+tests_unit_deliver_mailbox_test_SOURCES = tests/unit/deliver/mailbox_test.c \
+	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
+tests_unit_deliver_mailbox_test_LDADD = deliver/libdeliver.a $(LDADD)
+UNIT_TESTS += tests/unit/deliver/bounce_test
+tests_unit_deliver_bounce_test_SOURCES = tests/unit/deliver/bounce_test.c \
+	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
+tests_unit_deliver_bounce_test_LDADD = deliver/libdeliver.a $(LDADD)
+
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
 tests_unit_libunit_a_SOURCES = tests/unit/unit.c tests/unit/unit.h
