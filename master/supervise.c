@@ -125,8 +125,9 @@ say_death(const struct proc *p, int status)
 		    WTERMSIG(status) == SIGSYS ?
 		    ": a system call that its confinement does not allow" : "");
 	else
-		log_error("%s[%ld] exited with status %d", name, (long)p->pid,
-		    WEXITSTATUS(status));
+		log_error("%s[%ld] exited with status %d%s", name, (long)p->pid,
+		    WEXITSTATUS(status), WEXITSTATUS(status) == 127 ?
+		    ": its program cannot be executed" : "");
 }
 
 /* The new one died before it was READY: the old one goes on. */

@@ -547,7 +547,7 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 	/* A listener for adminctl may come with any reload. */
 	if (c->ops->admin != NULL)
 		spec->needs |= SANDBOX_ACCEPT;
-	/* Whoever needs no file sees none: master made the empty directory. */
+	/* Whoever needs no file and no socket's path sees none: master made the empty directory. */
 	empty = xasprintf("%s/empty", c->conf->runtime_directory);
 	if (spec->chroot_dir == NULL && spec->npaths == 0 &&
 	    access(empty, F_OK) == 0)
