@@ -27,6 +27,16 @@ FUZZERS += tests/fuzz/conf
 tests_fuzz_conf_LDADD = $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/ipc_in
 tests_fuzz_ipc_in_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/match_list
+tests_fuzz_match_list_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/table_cidr
+tests_fuzz_table_cidr_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/table_pcre
+tests_fuzz_table_pcre_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/texthash
+tests_fuzz_texthash_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/dns_rdata
+tests_fuzz_dns_rdata_LDADD = dnsd/libdnsd.a $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap

@@ -260,6 +260,15 @@ setup(void **state)
 	return 0;
 }
 
+static int
+teardown(void **state)
+{
+	(void)state;
+	conf_free((struct conf **)(uintptr_t)&dnsd.conf);
+	xfree(main_cf);
+	return 0;
+}
+
 int
 main(void)
 {
@@ -270,5 +279,5 @@ main(void)
 		cmocka_unit_test(test_forget),
 	};
 
-	return cmocka_run_group_tests_name("dnsd upstream", tests, setup, NULL);
+	return cmocka_run_group_tests_name("dnsd upstream", tests, setup, teardown);
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * table_cidr.c: cidr tables: rules, ifs, addresses. The key is the input's
+ * first line, the table the rest.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "table/table.h"
+#include "table/table_impl.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct view text = view_of((const char *)data, size), key = VIEW_NONE;
+	struct buf why, value;
+	void *table = NULL;
+	ptrdiff_t end = view_find(text, '\n');
+
+	log_set_level(LOG_LVL_FATAL);
+	if (end >= 0) {
+		key = view_head(text, (size_t)end);
+		text = view_from(text, (size_t)end + 1);
+	}
+	buf_init(&why, 4000);
+	buf_init(&value, TABLE_VALUE_MAX);
+	if (table_type_cidr.load_text(text, "fuzz", &table, &why) == 0) {
+		(void)table_type_cidr.get(table, key, &value);
+		(void)table_type_cidr.get(table, VIEW("192.0.2.1"), &value);
+		(void)table_type_cidr.get(table, VIEW("2001:db8::1"), &value);
+		table_type_cidr.close(table);
+	} else if (why.len == 0) {
+		abort();
+	}
+	buf_fini(&value);
+	buf_fini(&why);
+	return 0;
+}
