@@ -24,6 +24,8 @@
 #define IOV_MAX_OURS	16
 /* Above this an idle stream gives its output buffer back. */
 #define OUT_KEEP	8192
+/* Refills a turn: a peer that reads as fast as we write is not alone. */
+#define ROUNDS_MAX	8
 
 static ssize_t
 socket_read(void *ctx, int fd, void *p, size_t n)
@@ -231,19 +233,26 @@ want_write(struct stream *s, bool want)
 	s->writing = want;
 }
 
-static void
+/* Everything is with the kernel; true if the owner has put more. */
+static bool
 emptied(struct stream *s)
 {
+	s->ops->drained(s, s->arg);
+	if (!stream_is_open(s))
+		return false;
+	if (stream_pending(s) > 0)
+		return true;
 	want_write(s, false);
 	if (s->out.cap > OUT_KEEP)
 		buf_fini(&s->out);
-	s->ops->drained(s, s->arg);
+	return false;
 }
 
 void
 stream_flush(struct stream *s)
 {
 	struct iovec iov[IOV_MAX_OURS];
+	unsigned rounds = 0;
 	ssize_t n;
 	int niov;
 
@@ -251,10 +260,12 @@ stream_flush(struct stream *s)
 		niov = gather(s, iov);
 		if (niov == 0) {
 			/* It may have put more: no recursion for that. */
-			emptied(s);
-			if (!stream_is_open(s) || stream_pending(s) == 0)
+			if (!emptied(s))
 				return;
-			continue;
+			if (++rounds < ROUNDS_MAX)
+				continue;
+			want_write(s, true);
+			return;
 		}
 		n = s->io->writev(s->io_ctx, s->fd, iov, niov);
 		if (n == -1 && errno == EINTR)

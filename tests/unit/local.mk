@@ -36,6 +36,7 @@ UNIT_TESTS += tests/unit/sys/stats_test
 UNIT_TESTS += tests/unit/queue/bounce_test
 UNIT_TESTS += tests/unit/store/maildir_test
 UNIT_TESTS += tests/unit/net/smtp_client_test
+UNIT_TESTS += tests/unit/net/stream_test
 UNIT_TESTS += tests/unit/queue/segment_writer_test
 UNIT_TESTS += tests/unit/table/match_list_test
 UNIT_TESTS += tests/unit/table/table_test
