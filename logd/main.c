@@ -408,8 +408,8 @@ main(int argc, char **argv)
 	/* The file is reached by the folder's handle alone. */
 	empty = xasprintf("%s/empty", child_conf(c)->runtime_directory);
 	box.chroot_dir = empty;
-	child_confine(c, &box);
 	log_set_sink(own_line, NULL);
 	log_set_flush(flush_now);
+	child_confine(c, &box);
 	return child_run(c);
 }
