@@ -10,6 +10,8 @@ lib_queue_libqueue_a_SOURCES =			\
 	lib/queue/segment_link.c		\
 	lib/queue/segment_link.h		\
 	lib/queue/segment_private.h		\
+	lib/queue/segment_reader.c		\
+	lib/queue/segment_reader.h		\
 	lib/queue/segment_stream.c		\
 	lib/queue/segment_writer.c		\
 	lib/queue/segment_writer.h

@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * recover.c: from what is on disk to the state before the stop or crash.
+ *
+ * Run by qmgr at its start, before any channel is answered. Order (QUEUE.md,
+ * "Checkpoints"): the index, then each segment from its watermark, then the
+ * journal from the number the index names. The work is that of the tail, not
+ * of the queue. A damaged index is moved aside and made anew.
+ */
+#include "qmgr/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "sys/fd.h"
+
+#define JOURNAL_FILE_MAX	((size_t)4 << 30)
+/* Dirty messages at which a long recovery writes the index and frees them. */
+#define RECOVER_BATCH		50000
+
+struct pending_report {
+	uint64_t	id;
+	char		*indexes;
+	size_t		 len;
+	TAILQ_ENTRY(pending_report) link;
+};
+
+struct recovery {
+	struct store	*store;
+	TAILQ_HEAD(, pending_report) reports;	/* found in segment tails */
+	struct map	*taken;			/* reports that the journal knows */
+	uint64_t	 journal;		/* first file to replay */
+	uint64_t	 events;
+	uint64_t	 records;
+};
+
+/* ---- opening ---- */
+
+static void
+move_index_aside(const char *path)
+{
+	char bad[300];
+
+	snprintf(bad, sizeof(bad), "%s.damaged-%" PRIu64, path, clock_wall_ms());
+	if (rename(path, bad) == -1)
+		log_fatal("queue/index is damaged and cannot be moved aside: %m");
+	log_error("queue/index is damaged: moved to %s, making another from segments and "
+	    "journal", bad);
+}
+
+/* `adminctl queue rebuild` asked for another index. */
+static void
+obey_rebuild_mark(struct store *s, const char *path)
+{
+	char *mark = xasprintf("%s/" STORE_REBUILD_MARK, s->path), *file;
+
+	if (access(mark, F_OK) == 0) {
+		log_info("queue/index: making another from segments and journal");
+		file = xasprintf("%s/data.mdb", path);
+		unlink(file);
+		xfree(file);
+		file = xasprintf("%s/lock.mdb", path);
+		unlink(file);
+		xfree(file);
+		if (rmdir(path) == -1 && errno != ENOENT)
+			log_fatal("queue/index: cannot be removed: %m");
+	}
+	xfree(mark);
+}
+
+static void
+open_index(struct store *s)
+{
+	char *path = xasprintf("%s/index", s->path);
+	int rc, tries;
+
+	obey_rebuild_mark(s, path);
+	for (tries = 0; tries < 2; tries++) {
+		if (mkdir(path, 0700) == 0)
+			s->rebuilt = 1;
+		else if (errno != EEXIST)
+			log_fatal("queue/index: cannot create: %m");
+		rc = index_open(path, &s->index);
+		if (rc == 0)
+			break;
+		if (rc != PK_EFORMAT || tries > 0)
+			log_fatal("queue/index: cannot be opened: %m");
+		move_index_aside(path);
+	}
+	xfree(path);
+}
+
+void
+store_init(struct store *s, struct loop *l, const char *path, const struct store_ops *ops,
+    void *arg)
+{
+	char *sub;
+
+	memset(s, 0, sizeof(*s));
+	s->loop = l;
+	s->ops = ops;
+	s->arg = arg;
+	s->path = xstrdup(path);
+	s->wall_anchor_ms = clock_wall_ms();
+	s->mono_anchor_ms = clock_mono_ms();
+	s->evict_after_ms = 5000;
+	s->messages = map_new();
+	s->senders = map_new();
+	s->routes = map_new();
+	TAILQ_INIT(&s->dirty);
+	heap_init(&s->due);
+	s->journal_worker = worker_new(l, "journal");
+	s->index_worker = worker_new(l, "checkpoint");
+	s->disk_worker = worker_new(l, "segments");
+	sub = xasprintf("%s/seg", path);
+	segments_init(&s->segments, l, s->disk_worker, sub);
+	xfree(sub);
+	sub = xasprintf("%s/journal", path);
+	if (mkdir(sub, 0700) == -1 && errno != EEXIST)
+		log_fatal("queue/journal: cannot create: %m");
+	s->journal_dirfd = open(sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->journal_dirfd == -1)
+		log_fatal("queue/journal: cannot open: %m");
+	xfree(sub);
+	open_index(s);
+}
+
+static uint64_t
+meta_u64(struct store *s, const char *name, uint64_t otherwise)
+{
+	struct view v;
+	uint64_t n;
+
+	if (index_get(s->index, INDEX_META, view_str(name), &v) != 0 || v.len != sizeof(n))
+		return otherwise;
+	memcpy(&n, v.p, sizeof(n));
+	return n;
+}
+
+static void
+read_scopes(struct store *s)
+{
+	struct view v, name;
+	uint16_t len;
+
+	if (index_get(s->index, INDEX_META, VIEW("scopes"), &v) != 0)
+		return;
+	while (v.len >= 3) {
+		memcpy(&len, v.p + 1, sizeof(len));
+		name = view_head(view_from(v, 3), len);
+		s->ops->scope(s->arg, true, (unsigned char)v.p[0], name);
+		v = view_from(v, 3 + (size_t)len);
+	}
+}
+
+static void
+read_meta(struct recovery *rec)
+{
+	struct store *s = rec->store;
+	struct view v;
+
+	rec->journal = meta_u64(s, "journal", 0);
+	s->segments.next = meta_u64(s, "next_segment", 1);
+	s->open_recipients = meta_u64(s, "open_recipients", 0);
+	if (index_get(s->index, INDEX_META, VIEW("counts"), &v) == 0 &&
+	    v.len == sizeof(s->counts))
+		memcpy(s->counts, v.p, sizeof(s->counts));
+	read_scopes(s);
+	index_rest(s->index);
+}
+
+/* ---- segments ---- */
+
+static void
+adopt_one(struct store *s, uint64_t number)
+{
+	struct index_segment row;
+	struct segment *seg;
+	struct view v;
+	char key[8];
+	int error;
+
+	seg = segments_adopt(&s->segments, number, &error);
+	if (seg == NULL) {
+		/* Cut short while it was made: no writer ever had it. */
+		log_warn("queue/seg/%016" PRIu64 ".seg: not a segment (%s), left alone", number,
+		    pk_strerror(error));
+		if (number >= s->segments.next)
+			s->segments.next = number + 1;
+		return;
+	}
+	index_be64(key, number);
+	if (index_get(s->index, INDEX_SEGMENT, view_of(key, sizeof(key)), &v) == 0 &&
+	    v.len == sizeof(row)) {
+		memcpy(&row, v.p, sizeof(row));
+		segment_from_row(seg, &row);
+	}
+	segments_changed(&s->segments, seg);
+}
+
+static void
+adopt_all(struct store *s)
+{
+	int fd = dup(s->segments.dirfd);
+	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	uint64_t number;
+
+	if (d == NULL)
+		log_fatal("queue/seg: cannot be read: %m");
+	while ((e = readdir(d)) != NULL)
+		if (segment_name_parse(e->d_name, &number) == 0)
+			adopt_one(s, number);
+	closedir(d);
+	index_rest(s->index);
+}
+
+struct row_check {
+	struct store	*store;
+	struct buf	 gone;		/* keys of rows without a file */
+};
+
+static bool
+check_row(void *arg, struct view key, struct view value)
+{
+	struct row_check *c = arg;
+	struct index_segment row;
+	uint64_t number;
+
+	if (key.len != 8 || value.len != sizeof(row))
+		return true;
+	number = index_get64(key.p);
+	if (segments_get(&c->store->segments, number) != NULL)
+		return true;
+	memcpy(&row, value.p, sizeof(row));
+	if (row.live > 0)
+		log_error("queue/seg/%016" PRIu64 ".seg is missing: %" PRIu64 " messages in it",
+		    number, row.live);
+	index_del(&c->gone, INDEX_SEGMENT, key);
+	return true;
+}
+
+static void
+check_rows(struct store *s)
+{
+	struct row_check c = { .store = s };
+
+	buf_init(&c.gone, 1 << 24);
+	index_walk(s->index, INDEX_SEGMENT, VIEW_NONE, check_row, &c);
+	index_rest(s->index);
+	if (c.gone.len > 0)
+		index_apply(s->index, buf_view(&c.gone));
+	buf_fini(&c.gone);
+}
+
+static void
+found_record(struct recovery *rec, struct segment *seg, const struct segment_record *r)
+{
+	bool bounce = seg->role == IPC_ROLE_bounce;
+	struct record_envelope e;
+	struct pending_report *p;
+	struct message *m;
+	int rc;
+
+	rec->records++;
+	rc = store_take_in(rec->store, seg, r, bounce, &m);
+	if (rc == PK_EFORMAT)
+		log_error("queue/seg/%016" PRIu64 ".seg: envelope at offset %" PRIu64
+		    " cannot be read", seg->header.number, r->offset);
+	if (rc != 0 || (m->flags & MESSAGE_IS_DSN) == 0)
+		return;
+	if (record_envelope_read(r->envelope, &e) != 0)
+		return;
+	p = XNEW(struct pending_report);
+	p->id = m->id;
+	p->len = e.dsn_rcpts.len;
+	p->indexes = xmemdup(e.dsn_rcpts.p != NULL ? e.dsn_rcpts.p : "", p->len + 1 > 1 ? p->len : 1);
+	TAILQ_INSERT_TAIL(&rec->reports, p, link);
+}
+
+/* What was never on disk for sure is made so before it is believed. */
+static uint64_t
+synced_size(struct store *s, struct segment *seg)
+{
+	int fd = segments_fd(&s->segments, seg);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1 || fdatasync(fd) == -1)
+		log_fatal("queue/seg/%016" PRIu64 ".seg: cannot be read: %m", seg->header.number);
+	return (uint64_t)st.st_size;
+}
+
+static void
+scan_segment(struct recovery *rec, struct segment *seg, bool alive)
+{
+	struct store *s = rec->store;
+	struct segment_record r;
+	uint64_t end;
+
+	if ((seg->flags & SEGMENT_SEALED) != 0)
+		end = seg->end;
+	else
+		end = synced_size(s, seg);
+	if (seg->role == IPC_ROLE_qmgr && s->rebuilt == 0) {
+		/* Copies count only where the journal says so. */
+		seg->watermark = end;
+	} else {
+		while (store_scan(s, seg, end, alive, &r) == 0) {
+			found_record(rec, seg, &r);
+			if (s->ndirty >= RECOVER_BATCH)
+				checkpoint_run(s, rec->journal);
+		}
+	}
+	if (seg->watermark > seg->durable)
+		seg->durable = seg->watermark;
+	if (alive || (seg->flags & SEGMENT_SEALED) != 0)
+		return;
+	segments_seal(&s->segments, seg, seg->watermark);
+}
+
+/* ---- the journal ---- */
+
+struct cursor {
+	struct view	rest;
+	bool		bad;
+};
+
+static uint64_t
+take_n(struct cursor *c, unsigned bytes)
+{
+	uint64_t n = 0;
+
+	if (c->rest.len < bytes) {
+		c->bad = true;
+		return 0;
+	}
+	memcpy(&n, c->rest.p, bytes);
+	c->rest = view_from(c->rest, bytes);
+	return n;
+}
+
+static void
+set_row(struct store *s, struct message *m, uint32_t index, struct view row)
+{
+	struct recipient *r, *old;
+	uint32_t n;
+
+	if (index >= RECORD_ENVELOPE_MAX / 4 ||
+	    recipient_row_get(row, index, s->routes, &r) != 0)
+		return;
+	if (index >= m->nrcpts) {
+		n = index + 1;
+		m->rcpts = xreallocarray(m->rcpts, n, sizeof(*m->rcpts));
+		while (m->nrcpts < n)
+			m->rcpts[m->nrcpts++] = NULL;
+	}
+	old = m->rcpts[index];
+	if (old != NULL)
+		r->flags |= old->flags & RCPT_INDEXED;
+	/* A row may have been left by an earlier index of the same message. */
+	if ((m->flags & MESSAGE_INDEXED) != 0)
+		r->flags |= RCPT_INDEXED;
+	recipient_free(old, s->routes);
+	r->flags |= RCPT_DIRTY;
+	m->rcpts[index] = r;
+}
+
+static void
+count_open(struct store *s, struct message *m)
+{
+	uint32_t i, open = 0;
+
+	for (i = 0; i < m->nrcpts; i++) {
+		if (m->rcpts[i] == NULL)
+			continue;
+		if (recipient_done(m->rcpts[i]))
+			m->rcpts[i]->flags |= RCPT_CLOSED;
+		else
+			open++;
+	}
+	s->open_recipients += open;
+	s->open_recipients -= m->nopen;
+	m->nopen = open;
+}
+
+static void
+replay_rows(struct store *s, struct cursor *c)
+{
+	struct message *m = store_message(s, take_n(c, 8));
+	unsigned flags = (unsigned)take_n(c, 4);
+	uint64_t n = take_n(c, 4);
+	uint32_t index, i;
+	size_t len;
+
+	if (m == NULL || c->bad)
+		return;
+	if (m->rcpts == NULL) {
+		m->rcpts = xcalloc(m->nrcpts, sizeof(*m->rcpts));
+	} else if ((m->flags & MESSAGE_EXPANDED) == 0) {
+		for (i = 0; i < m->nrcpts; i++) {
+			recipient_free(m->rcpts[i], s->routes);
+			m->rcpts[i] = NULL;
+		}
+	}
+	while (n-- > 0) {
+		index = (uint32_t)take_n(c, 4);
+		len = (size_t)take_n(c, 4);
+		if (c->bad || len > c->rest.len)
+			break;
+		set_row(s, m, index, view_head(c->rest, len));
+		c->rest = view_from(c->rest, len);
+	}
+	m->flags = (uint16_t)((m->flags & ~(unsigned)MESSAGE_DISK_FLAGS) |
+	    (flags & MESSAGE_DISK_FLAGS) | MESSAGE_EXPANDED | MESSAGE_LOGGED);
+	count_open(s, m);
+	store_changed(s, m);
+}
+
+static void
+replay_message(struct store *s, struct cursor *c)
+{
+	uint64_t id = take_n(c, 8);
+	struct message *m = store_message(s, id), *row;
+
+	if (m == NULL || message_row_get(c->rest, id, s->senders, &row) != 0)
+		return;
+	/* The expansion is what the rows say. */
+	m->flags = (uint16_t)((m->flags & ~((unsigned)MESSAGE_DISK_FLAGS & ~(unsigned)MESSAGE_EXPANDED)) |
+	    (row->flags & MESSAGE_DISK_FLAGS & ~(unsigned)MESSAGE_EXPANDED));
+	m->priority = row->priority;
+	m->due_ms = row->due_ms;
+	m->attempts = row->attempts;
+	xfree(m->hold);
+	m->hold = row->hold;
+	row->hold = NULL;
+	row->nrcpts = 0;
+	message_free(row, s->senders, s->routes);
+	store_changed(s, m);
+}
+
+static void
+replay_relocated(struct store *s, struct cursor *c)
+{
+	struct message *m = store_message(s, take_n(c, 8));
+	uint64_t segment = take_n(c, 8), offset = take_n(c, 8), content = take_n(c, 8);
+
+	if (m != NULL && !c->bad && m->segment != segment &&
+	    segments_get(&s->segments, segment) != NULL)
+		store_relocate(s, m, segment, offset, content);
+}
+
+static void
+replay_event(void *arg, enum journal_event type, struct view payload)
+{
+	struct recovery *rec = arg;
+	struct store *s = rec->store;
+	struct cursor c = { payload, false };
+	struct message *m;
+	bool on;
+	unsigned kind;
+
+	rec->events++;
+	switch (type) {
+	case JOURNAL_ROWS:
+		replay_rows(s, &c);
+		break;
+	case JOURNAL_MESSAGE:
+		replay_message(s, &c);
+		break;
+	case JOURNAL_FINISHED:
+		if ((m = store_message(s, take_n(&c, 8))) != NULL)
+			store_finish(s, m);
+		break;
+	case JOURNAL_RELOCATED:
+		replay_relocated(s, &c);
+		break;
+	case JOURNAL_SCOPE:
+		on = take_n(&c, 1) != 0;
+		kind = (unsigned)take_n(&c, 1);
+		if (!c.bad)
+			s->ops->scope(s->arg, on, kind, c.rest);
+		break;
+	case JOURNAL_DSN_TAKEN:
+		map_put_u64(rec->taken, take_n(&c, 8), rec);
+		break;
+	}
+}
+
+static int
+number_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static uint64_t *
+journal_files(struct store *s, size_t *n_r)
+{
+	int fd = dup(s->journal_dirfd);
+	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
+	uint64_t *v = NULL, number;
+	struct dirent *e;
+	size_t n = 0;
+
+	if (d == NULL)
+		log_fatal("queue/journal: cannot be read: %m");
+	while ((e = readdir(d)) != NULL) {
+		if (strlen(e->d_name) != 16 ||
+		    num_parse_u64(view_str(e->d_name), 1, UINT64_MAX, &number) != 0)
+			continue;
+		v = xreallocarray(v, n + 1, sizeof(*v));
+		v[n++] = number;
+	}
+	closedir(d);
+	if (n > 0)
+		qsort(v, n, sizeof(*v), number_cmp);
+	*n_r = n;
+	return v;
+}
+
+static void
+replay_file(struct recovery *rec, uint64_t number, bool last)
+{
+	char name[JOURNAL_NAME_MAX];
+	struct buf b;
+	uint64_t good = 0;
+	int rc;
+
+	journal_name(number, name);
+	buf_init(&b, JOURNAL_FILE_MAX);
+	rc = fd_read_file(rec->store->journal_dirfd, name, &b);
+	if (rc != 0)
+		log_fatal("queue/journal/%s: cannot be read: %m", name);
+	rc = journal_walk(buf_view(&b), number, replay_event, rec, &good);
+	if (rc == PK_EFORMAT && b.len > 0)
+		log_error("queue/journal/%s: not a journal, passed over", name);
+	else if (rc == PK_EEND && !last)
+		log_error("queue/journal/%s: damaged at offset %" PRIu64, name, good);
+	buf_fini(&b);
+}
+
+static uint64_t
+replay_journals(struct recovery *rec)
+{
+	struct store *s = rec->store;
+	size_t n, i;
+	uint64_t *v = journal_files(s, &n), next = rec->journal;
+
+	s->oldest_journal = n > 0 ? v[0] : next;
+	for (i = 0; i < n; i++) {
+		if (v[i] >= rec->journal)
+			replay_file(rec, v[i], i + 1 == n);
+		if (v[i] >= next)
+			next = v[i] + 1;
+		if (s->ndirty >= RECOVER_BATCH)
+			checkpoint_run(s, rec->journal);
+	}
+	xfree(v);
+	return next > 0 ? next : 1;
+}
+
+/* ---- the end ---- */
+
+static void
+take_reports(struct recovery *rec)
+{
+	struct store *s = rec->store;
+	struct pending_report *p;
+	struct message *m;
+
+	while ((p = TAILQ_FIRST(&rec->reports)) != NULL) {
+		TAILQ_REMOVE(&rec->reports, p, link);
+		m = store_message(s, p->id);
+		if (m != NULL && !store_report_taken(s, m, view_of(p->indexes, p->len)) &&
+		    map_get_u64(rec->taken, p->id) == NULL && s->rebuilt == 0) {
+			log_info("report %010llX says what was reported before: dropped",
+			    (unsigned long long)p->id);
+			store_finish(s, m);
+		}
+		xfree(p->indexes);
+		xfree(p);
+	}
+}
+
+static void
+settle_all(struct store *s)
+{
+	size_t at = 0;
+	struct view key;
+	void *v;
+
+	while (map_next(s->messages, &at, &key, &v))
+		store_settle(s, v);
+}
+
+void
+store_recover(struct store *s, bool (*alive)(void *arg, uint64_t instance), void *arg)
+{
+	struct recovery rec = { .store = s };
+	struct segment **segs;
+	uint64_t begin = clock_mono_ms(), next;
+	size_t n, i;
+
+	s->recovering = true;
+	TAILQ_INIT(&rec.reports);
+	rec.taken = map_new();
+	read_meta(&rec);
+	adopt_all(s);
+	check_rows(s);
+	segs = segments_sorted(&s->segments, &n);
+	if (n == 0)
+		s->rebuilt = 0;
+	for (i = 0; i < n; i++)
+		scan_segment(&rec, segs[i], alive(arg, segs[i]->header.writer));
+	xfree(segs);
+	next = replay_journals(&rec);
+	take_reports(&rec);
+	s->journal = journal_new(s->loop, s->journal_worker, s->journal_dirfd, next, store_synced,
+	    s);
+	s->recovering = false;
+	if (rec.records + rec.events > 0 || s->rebuilt != 0)
+		log_info("queue recovered in %" PRIu64 " ms: %zu segments, %" PRIu64 " records and %"
+		    PRIu64 " events behind the last checkpoint", clock_mono_ms() - begin, n,
+		    rec.records, rec.events);
+	map_free(&rec.taken, NULL);
+	settle_all(s);
+}
+
+static void
+drop_all(struct store *s)
+{
+	size_t at = 0;
+	struct view key;
+	void *v;
+
+	while (map_next(s->messages, &at, &key, &v))
+		message_free(v, s->senders, s->routes);
+	map_free(&s->messages, NULL);
+	map_free(&s->senders, NULL);
+	map_free(&s->routes, NULL);
+	heap_fini(&s->due);
+	if (s->due_timer != NULL)
+		event_free(s->due_timer);
+	worker_free(&s->journal_worker);
+	worker_free(&s->index_worker);
+	worker_free(&s->disk_worker);
+	segments_fini(&s->segments);
+	index_close(&s->index);
+	fd_close(&s->journal_dirfd);
+	xfree(s->actions);
+	xfree(s->path);
+}
+
+void
+store_fini(struct store *s)
+{
+	store_checkpoint_wait(s);
+	if (s->checkpoint == NULL) {
+		journal_flush(s->journal);
+		store_checkpoint(s, true);
+		store_checkpoint_wait(s);
+		/* What that one found empty. */
+		store_checkpoint(s, false);
+		store_checkpoint_wait(s);
+	}
+	journal_free(&s->journal);
+	drop_all(s);
+}
