@@ -63,6 +63,12 @@ tests_unit_dnsd_upstream_test_LDADD = dnsd/libdnsd.a $(LDADD)
 UNIT_TESTS += tests/unit/smtpd/session_test
 tests_unit_smtpd_session_test_SOURCES = tests/unit/smtpd/session_test.c $(SMTPD_HARNESS)
 tests_unit_smtpd_session_test_LDADD = smtpd/libsmtpd.a $(LDADD)
+UNIT_TESTS += tests/unit/smtpd/relay_test
+tests_unit_smtpd_relay_test_SOURCES = tests/unit/smtpd/relay_test.c $(SMTPD_HARNESS)
+tests_unit_smtpd_relay_test_LDADD = smtpd/libsmtpd.a $(LDADD)
+UNIT_TESTS += tests/unit/smtpd/restrictions_test
+tests_unit_smtpd_restrictions_test_SOURCES = tests/unit/smtpd/restrictions_test.c $(SMTPD_HARNESS)
+tests_unit_smtpd_restrictions_test_LDADD = smtpd/libsmtpd.a $(LDADD)
 SMTPD_HARNESS = tests/unit/smtpd/harness.c tests/unit/smtpd/harness.h
 
 UNIT_TESTS += tests/unit/deliver/smtp_test

@@ -151,6 +151,12 @@ answer_dns(const struct question *q)
 	q->dns(&a, q->arg);
 }
 
+static struct view
+braces_off(struct view v)
+{
+	return v.len > 1 && v.p[0] == '{' ? view_of(v.p + 1, v.len - 2) : v;
+}
+
 static void
 answer(void *arg)
 {
@@ -163,7 +169,7 @@ answer(void *arg)
 		q.route(&a, q.arg);
 	} else if (q.access != NULL) {
 		if (strncmp(q.address, "inline:", 7) == 0)
-			q.access(0, view_str(q.address + 7), q.arg);
+			q.access(0, braces_off(view_str(q.address + 7)), q.arg);
 		else
 			q.access(PK_ENOENT, VIEW(""), q.arg);
 	} else {
@@ -200,7 +206,7 @@ fake_route(struct worker *w, struct view address, struct view sender, unsigned f
 	return q->id;
 }
 
-/* The table's name is the answer: inline:REJECT. */
+/* The table's name is the answer: inline:REJECT, inline:{REJECT text}. */
 static uint64_t
 fake_access(struct worker *w, struct view table, struct view query, enum access_kind kind,
     backend_access_fn fn, void *arg)
