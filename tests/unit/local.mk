@@ -84,6 +84,8 @@ UNIT_TESTS += tests/unit/deliver/bounce_test
 tests_unit_deliver_bounce_test_SOURCES = tests/unit/deliver/bounce_test.c \
 	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
 tests_unit_deliver_bounce_test_LDADD = deliver/libdeliver.a $(LDADD)
+UNIT_TESTS += tests/unit/net/dns_client_test
+UNIT_TESTS += tests/unit/net/dns_rdata_test
 
 if HAVE_CMOCKA
 check_LIBRARIES += tests/unit/libunit.a
