@@ -164,7 +164,8 @@ struct smtp_conn {
 	struct smtp_dest *dest;		/* NULL when quitting or dead */
 	enum smtp_conn_state state;
 	struct smtp_route *route;
-	size_t		next_target;
+	uint8_t		order[SMTP_TARGETS_MAX];	/* of the route's targets */
+	size_t		next_target;	/* in order */
 	int64_t		sessions;	/* greeted or tried to */
 	struct smtp_try	tries[SMTP_TRIES_MAX];
 	struct event	*race;

@@ -12,6 +12,8 @@
 
 #include <sys/socket.h>
 
+#include <bsd/stdlib.h>
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -244,7 +246,7 @@ next_target(const struct smtp_conn *c)
 	if (c->next_target >= c->route->ntargets ||
 	    (most > 0 && (int64_t)c->next_target >= most))
 		return NULL;
-	return &c->route->targets[c->next_target];
+	return &c->route->targets[c->order[c->next_target]];
 }
 
 static void
@@ -316,6 +318,47 @@ smtp_conn_timeout(void *arg)
 	try_next(c);
 }
 
+/* The end of the run of one rank (by_host: and one host) that begins at from. */
+static size_t
+run_end(const struct smtp_route *r, size_t from, size_t end, bool by_host)
+{
+	const struct smtp_target *a = &r->targets[from], *b;
+	size_t i;
+
+	for (i = from + 1; i < end; i++) {
+		b = &r->targets[i];
+		if (b->rank != a->rank ||
+		    (by_host && strcmp(b->host, a->host) != 0))
+			break;
+	}
+	return i;
+}
+
+/*
+ * RFC 5321 5.1: the load is spread over hosts of equal preference. The route
+ * is shuffled when it is looked up; connections begin at different hosts.
+ */
+static void
+order_targets(struct smtp_conn *c)
+{
+	const struct smtp_route *r = c->route;
+	size_t from, end, at, hosts, skip, n = 0, i;
+
+	for (from = 0; from < r->ntargets; from = end) {
+		end = run_end(r, from, r->ntargets, false);
+		for (hosts = 0, at = from; at < end; hosts++)
+			at = run_end(r, at, end, true);
+		skip = hosts > 1 && c->dest->conf->smtp_randomize_addresses ?
+		    arc4random_uniform((uint32_t)hosts) : 0;
+		for (at = from; skip > 0; skip--)
+			at = run_end(r, at, end, true);
+		for (i = at; i < end; i++)
+			c->order[n++] = (uint8_t)i;
+		for (i = from; i < at; i++)
+			c->order[n++] = (uint8_t)i;
+	}
+}
+
 void
 smtp_conn_new(struct smtp_dest *dest)
 {
@@ -326,6 +369,7 @@ smtp_conn_new(struct smtp_dest *dest)
 	c->dest = dest;
 	c->state = SMTP_CONN_CONNECTING;
 	c->route = smtp_route_ref(dest->route);
+	order_targets(c);
 	for (i = 0; i < SMTP_TRIES_MAX; i++)
 		c->tries[i].fd = -1;
 	c->race = evtimer_new(loop_base(dest->s->d->loop), on_race, c);

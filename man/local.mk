@@ -4,3 +4,4 @@ dist_man_MANS += man/postkeep.conf.5
 dist_man_MANS += man/adminctl.8
 dist_man_MANS += man/master.8
 dist_man_MANS += man/logd.8
+dist_man_MANS += man/deliver.8
