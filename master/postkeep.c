@@ -285,8 +285,8 @@ main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct command c = { .config_dir = PK_SYSCONFDIR };
+	int opt, status = STATUS_USAGE;
 	size_t i;
-	int opt;
 
 	log_init("postkeep");
 	while ((opt = getopt_long(argc, argv, "c:fhV", longs, NULL)) != -1) {
@@ -309,9 +309,12 @@ main(int argc, char **argv)
 		}
 	}
 	for (i = 0; optind == argc - 1 && i < NELEMS(commands); i++) {
-		if (strcmp(argv[optind], commands[i].name) == 0)
-			return load(&c) ? commands[i].run(&c) : STATUS_FAILED;
+		if (strcmp(argv[optind], commands[i].name) != 0)
+			continue;
+		status = load(&c) ? commands[i].run(&c) : STATUS_FAILED;
+		conf_free(&c.conf);
+		return status;
 	}
 	usage(stderr);
-	return STATUS_USAGE;
+	return status;
 }
