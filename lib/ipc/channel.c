@@ -160,12 +160,19 @@ queue_at(struct ipc_channel *ch, unsigned i)
 	return &ch->ring[(ch->head + i) & (ch->size - 1)];
 }
 
+/* What a packet occupies: most of a small one is not its bytes. */
+static size_t
+queued_cost(const struct ipc_queued *q)
+{
+	return sizeof(*q) + q->body.cap;
+}
+
 static void
 queue_drop_head(struct ipc_channel *ch)
 {
 	struct ipc_queued *q = queue_at(ch, 0);
 
-	ch->queued_bytes -= sizeof(q->header) + q->body.len;
+	ch->queued_bytes -= queued_cost(q);
 	drop_queued(q);
 	ch->head = (ch->head + 1) & (ch->size - 1);
 	ch->count--;
@@ -386,7 +393,7 @@ ipc_send(struct ipc_channel *ch, struct ipc_out *o)
 	q->body = o->body;
 	q->nhandles = o->nhandles;
 	memcpy(q->handles, o->handles, sizeof(o->handles[0]) * o->nhandles);
-	ch->queued_bytes += sizeof(q->header) + q->body.len;
+	ch->queued_bytes += queued_cost(q);
 	if (ch->queued_bytes > QUEUE_BYTES_MAX) {
 		log_error("ipc: %s[%llu]: does not read, %u messages wait; "
 			  "channel closed",

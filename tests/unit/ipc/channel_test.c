@@ -506,6 +506,30 @@ test_full_queue(void **state)
 	ipc_channel_free(&b.ch);
 }
 
+/* The bound of 64 MiB is one of memory, for small packets too. */
+static void
+test_nobody_reads(void **state)
+{
+	struct end a, b;
+	struct ipc_out o;
+	unsigned i;
+	int error = 0;
+
+	(void)state;
+	ends(&a, &b);
+	for (i = 0; i < 300000 && error == 0; i++) {
+		ipc_out_init(&o, IPC_SEGMENT_SEAL);
+		ipc_put_u64(&o, IPC_F_SEGMENT, i);
+		ipc_put_u64(&o, IPC_F_OFFSET, i);
+		error = ipc_send(a.ch, &o);
+	}
+	assert_int_equal(error, PK_EPEER);
+	assert_in_range(i, 50000, 140000);
+	turns(2);
+	assert_int_equal(a.closed, 1);
+	assert_int_equal(a.why, PK_ETIMEOUT);
+}
+
 /* ---- a peer that misbehaves: raw packets to qmgr that poses as smtpd ---- */
 
 struct raw {
@@ -824,6 +848,7 @@ main(void)
 		T(test_handles),
 		T(test_own_mistakes),
 		T(test_full_queue),
+		T(test_nobody_reads),
 		T(test_violations),
 		T(test_adopted),
 		T(test_handles_not_declared),
