@@ -50,6 +50,9 @@ static const struct {
 	    "sending end of data -- message may be sent more than once" },
 };
 
+/* RCPTs are sent ahead up to this: the owner's buffer has a limit. */
+#define PIPELINE_BYTES	(64 * 1024)
+
 /* Longest text of an outcome; a reply is cut in JOB_RESULT anyway. */
 #define OUTCOME_TEXT_MAX	(SMTP_REPLY_LINE_MAX * SMTP_REPLY_LINES_MAX + 1024)
 
@@ -363,7 +366,10 @@ static void
 send_rcpts(struct smtp_client *c, struct smtp_txn *t)
 {
 	if (has_cap(c, SMTP_CAP_PIPELINING)) {
-		while (t->sent_rcpts < t->nrcpts)
+		/* The others follow as replies come, and as output leaves. */
+		while (t->sent_rcpts < t->nrcpts &&
+		    (c->out->len < PIPELINE_BYTES ||
+		    (t->await == AWAIT_RCPT && t->sent_rcpts == t->next_rcpt)))
 			put_rcpt(c, &t->rcpts[t->sent_rcpts++]);
 	} else if (t->sent_rcpts == t->next_rcpt &&
 	    t->sent_rcpts < t->nrcpts) {

@@ -275,6 +275,52 @@ test_bdat(void **state)
 	rig_fini(&r);
 }
 
+#define MANY 20000
+
+/* More recipients than fit into the output: they go out as it leaves. */
+static void
+test_many_recipients(void **state)
+{
+	static struct smtp_txn_rcpt rcpts[MANY];
+	static char names[MANY][80];
+	struct view out, line;
+	unsigned rounds = 0;
+	struct rig r;
+	size_t i, replies;
+
+	(void)state;
+	rig_init(&r, 1, 1);
+	buf_fini(&r.log);
+	buf_init(&r.log, 16 << 20);
+	for (i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof(names[i]),
+		    "somebody.with.a.rather.long.name.%zu@some.domain.x.test", i);
+		rcpts[i] = (struct smtp_txn_rcpt){ .address = view_str(names[i]) };
+	}
+	r.txns[0].rcpts = rcpts;
+	r.txns[0].nrcpts = MANY;
+	assert_int_equal(feed(&r, HELLO, 0), 0);
+	while (r.out.len > 0 && rounds++ < 10000) {
+		assert_true(r.out.len < 100000);
+		out = buf_view(&r.out);
+		for (replies = 0; view_next(&out, "\r\n", &line);)
+			replies += view_starts(line, VIEW("MAIL")) ||
+			    view_starts(line, VIEW("RCPT"));
+		if (view_caseends(buf_view(&r.out), VIEW("DATA\r\n")))
+			replies += 1000000;
+		buf_reset(&r.out);
+		for (i = 0; i < replies % 1000000; i++)
+			assert_int_equal(feed(&r, "250 ok\r\n", 0), 0);
+		if (replies >= 1000000)
+			assert_int_equal(feed(&r, "354 go\r\n250 ok\r\n", 0), 0);
+	}
+	for (i = 0; i < MANY; i++)
+		assert_true(rcpts[i].done);
+	assert_int_equal(buf_error(&r.out), 0);
+	assert_null(strstr(buf_cstr(&r.log), "deferred"));
+	rig_fini(&r);
+}
+
 static void
 test_lmtp(void **state)
 {
@@ -435,6 +481,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_bdat),
+		cmocka_unit_test(test_many_recipients),
 		cmocka_unit_test(test_lmtp),
 		cmocka_unit_test(test_extensions),
 		cmocka_unit_test(test_lost),
