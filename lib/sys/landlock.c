@@ -191,6 +191,12 @@ landlock_enter(int abi, const struct landlock_paths *lp, unsigned needs)
 		attr.scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL;
 		size = sizeof(attr);
 	}
+	/*
+	 * ABI 1 (Linux 5.13 to 5.18) refuses every rename from one directory
+	 * to another: a Maildir's tmp/ to new/.
+	 */
+	if (abi < 2 && (needs & SANDBOX_FILES_WRITE) != 0)
+		return PK_EUNSUPPORTED;
 	ruleset = (int)syscall(__NR_landlock_create_ruleset, &attr, size, 0);
 	if (ruleset == -1)
 		return PK_ESYS;

@@ -224,7 +224,7 @@ close_the_kernel(const struct sandbox_spec *spec, const struct landlock_paths *l
 	if (report->landlock_abi > 0 &&
 	    (spec->needs & SANDBOX_FORK_EXEC) == 0) {
 		error = landlock_enter(report->landlock_abi, lp, spec->needs);
-		if (error != 0 && !spec->development)
+		if (error != 0 && error != PK_EUNSUPPORTED && !spec->development)
 			return error;
 		report->landlock = error == 0;
 	}

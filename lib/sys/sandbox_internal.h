@@ -60,6 +60,7 @@ int	landlock_abi(void);
 int	landlock_paths_open(struct landlock_paths *lp, const struct sandbox_spec *spec);
 void	landlock_paths_close(struct landlock_paths *lp);
 /* Nothing but these paths, no TCP but by need, no abstract sockets, no signals out. */
+/* PK_EUNSUPPORTED: the kernel's cannot do what the role needs; nothing is in force. */
 int	landlock_enter(int abi, const struct landlock_paths *lp, unsigned needs);
 
 #endif

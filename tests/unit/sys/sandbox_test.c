@@ -7,6 +7,7 @@
 #include "tests/unit/unit.h"
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -435,6 +436,34 @@ test_unknown_user(void **state)
 	run(unknown_user);
 }
 
+/* The first Landlock would take tmp/ to new/ away: it is left out. */
+static void
+old_landlock(void)
+{
+	struct landlock_paths lp = { .n = 0 };
+	struct sandbox_spec spec = { .paths = { { dir, true } }, .npaths = 1 };
+
+	ALLOWED(chdir(dir));
+	ALLOWED(mkdir("tmp", 0700));
+	ALLOWED(mkdir("new", 0700));
+	ALLOWED(close(open("tmp/x", O_WRONLY | O_CREAT, 0600)));
+	if (landlock_paths_open(&lp, &spec) != 0)
+		die("paths", "cannot be opened");
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	(void)landlock_enter(1, &lp, SANDBOX_FILES_READ | SANDBOX_FILES_WRITE);
+	ALLOWED(rename("tmp/x", "new/x"));
+	ALLOWED(unlink("new/x"));
+	ALLOWED(rmdir("tmp"));
+	ALLOWED(rmdir("new"));
+}
+
+static void
+test_old_landlock(void **state)
+{
+	(void)state;
+	run(old_landlock);
+}
+
 /* Every row is a call that this libseccomp knows by number. */
 static void
 test_tables(void **state)
@@ -484,6 +513,7 @@ main(void)
 		cmocka_unit_test(test_threader),
 		cmocka_unit_test(test_starter),
 		cmocka_unit_test(test_unknown_user),
+		cmocka_unit_test(test_old_landlock),
 		cmocka_unit_test(test_tables),
 	};
 
