@@ -12,12 +12,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "qmgr/done.h"
 #include "sys/stats.h"
 
 #define BATCH_MAX		(1U << 30)
@@ -32,6 +34,8 @@ struct checkpoint {
 	struct store	*store;
 	struct index	*index;
 	struct buf	 batch;
+	struct buf	 done;
+	int		 dirfd;
 	struct message	**messages;
 	size_t		 nmessages;
 	struct segment	**removed;
@@ -210,7 +214,10 @@ commit_run(struct worker_job *job)
 {
 	struct checkpoint *c = (struct checkpoint *)job;
 
-	c->error = index_apply(c->index, buf_view(&c->batch));
+	/* First what a lost index must not forget, then the index. */
+	c->error = done_write(c->dirfd, buf_view(&c->done));
+	if (c->error == 0)
+		c->error = index_apply(c->index, buf_view(&c->batch));
 }
 
 void
@@ -249,6 +256,7 @@ static void
 checkpoint_free(struct checkpoint *c)
 {
 	buf_fini(&c->batch);
+	buf_fini(&c->done);
 	xfree(c->messages);
 	xfree(c->removed);
 	if (c->retry != NULL)
@@ -289,6 +297,26 @@ commit_done(struct worker_job *job)
 	checkpoint_free(c);
 }
 
+/* Of segments that go with this checkpoint nothing need be remembered. */
+static void
+take_done(struct checkpoint *c)
+{
+	struct store *s = c->store;
+	struct view v = buf_view(&s->done);
+	struct segment *seg;
+	uint64_t note[3];
+
+	buf_init(&c->done, BATCH_MAX);
+	for (; v.len >= sizeof(note); v = view_from(v, sizeof(note))) {
+		memcpy(note, v.p, sizeof(note));
+		seg = segments_get(&s->segments, note[0]);
+		if (seg != NULL && (seg->flags & SEGMENT_REMOVING) == 0)
+			buf_put(&c->done, note, sizeof(note));
+	}
+	buf_fini(&s->done);
+	buf_init(&s->done, BATCH_MAX);
+}
+
 static struct checkpoint *
 gather(struct store *s, bool foreground)
 {
@@ -300,8 +328,10 @@ gather(struct store *s, bool foreground)
 	c->job.run = commit_run;
 	c->job.done = commit_done;
 	buf_init(&c->batch, BATCH_MAX);
+	c->dirfd = s->segments.dirfd;
 	put_messages(c);
 	put_segments(c);
+	take_done(c);
 	return c;
 }
 

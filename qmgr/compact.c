@@ -9,6 +9,7 @@
  * names: recovery passes it over and removes it. Ids do not change.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "qmgr/done.h"
 #include "qmgr/qmgr.h"
 #include "queue/record.h"
 #include "sys/fd.h"
@@ -42,7 +44,8 @@ struct compactor {
 	struct segment_window window;
 	/* the copy, in the disk thread */
 	struct worker_job job;
-	int		 in_fd, out_fd;
+	int		 in_fd, out_fd, dirfd;
+	struct buf	 ends;
 	struct segment_header in, out;
 	uint64_t	 out_end;
 	int		 error;
@@ -177,6 +180,46 @@ out:
 	return rc;
 }
 
+/* What is done of messages that live on must be known in the new place too. */
+static void
+copy_end(void *arg, uint64_t message, uint64_t what)
+{
+	struct compactor *c = arg;
+	size_t low = 0, high = c->nlive, mid;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (c->live[mid].id < message)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low < c->nlive && c->live[low].id == message && what != DONE_FINISHED)
+		done_add(&c->ends, c->out.number, message, what);
+}
+
+static int
+live_cmp(const void *a, const void *b)
+{
+	const struct live *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static int
+copy_done_file(struct compactor *c)
+{
+	int rc;
+
+	qsort(c->live, c->nlive, sizeof(*c->live), live_cmp);
+	buf_init(&c->ends, (size_t)1 << 30);
+	rc = done_read(c->dirfd, c->in.number, copy_end, c);
+	if (rc == 0)
+		rc = done_write(c->dirfd, buf_view(&c->ends));
+	buf_fini(&c->ends);
+	return rc;
+}
+
 static void
 copy_run(struct worker_job *j)
 {
@@ -188,6 +231,8 @@ copy_run(struct worker_job *j)
 	c->error = 0;
 	for (i = 0; i < c->nlive && c->error == 0; i++)
 		c->error = copy_record(c, &c->live[i], chunk);
+	if (c->error == 0)
+		c->error = copy_done_file(c);
 	if (c->error == 0 && fdatasync(c->out_fd) == -1)
 		c->error = PK_EIO;
 	xfree(chunk);
@@ -225,6 +270,7 @@ target_made(void *arg, struct segment *seg, int append_fd, int error)
 	}
 	c->target = seg;
 	c->out_fd = append_fd;
+	c->dirfd = c->q->store.segments.dirfd;
 	c->out = seg->header;
 	c->in = c->source->header;
 	c->out_end = sizeof(struct segment_header);

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -255,7 +256,7 @@ failed(struct sched *s, struct destination *d, struct view dsn, struct view erro
 	xfree(d->last_dsn);
 	d->last_error = view_dup(view_head(error, 300));
 	d->last_dsn = view_dup(view_head(dsn, 16));
-	d->last_error_ms = s->now_ms();
+	d->last_error_ms = clock_wall_ms();
 	if (!is_remote(d) || d->dead_until_ms != 0)
 		return;
 	d->fail_cohorts += 1.0 / sched_window(d);

@@ -261,6 +261,8 @@ finish(struct expander *e, struct expansion *x)
 		return;
 	if (m->nrcpts > 1)
 		drop_duplicates(q, m);
+	if ((m->flags & MESSAGE_PARTIAL) != 0)
+		store_apply_done(&q->store, m);
 	if ((m->flags & MESSAGE_EXPANDED) == 0) {
 		m->flags |= MESSAGE_EXPANDED;
 		for (i = 0; i < m->nrcpts; i++)

@@ -15,6 +15,8 @@ qmgr_libqmgr_a_SOURCES =	\
 	qmgr/compact.c		\
 	qmgr/destination.c	\
 	qmgr/destination.h	\
+	qmgr/done.c		\
+	qmgr/done.h		\
 	qmgr/expand.c		\
 	qmgr/feed.c		\
 	qmgr/index.c		\

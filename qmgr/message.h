@@ -85,7 +85,8 @@ enum message_flag {
 	MESSAGE_DAMAGED		= 8,	/* content does not pass its check */
 	MESSAGE_WARNED		= 16,	/* delay was reported */
 	MESSAGE_IS_DSN		= 32,
-	MESSAGE_DISK_FLAGS	= 63,
+	MESSAGE_PARTIAL		= 8192,	/* from a rebuild: some recipients were done (done.h) */
+	MESSAGE_DISK_FLAGS	= 63 | MESSAGE_PARTIAL,
 
 	MESSAGE_LOGGED		= 64,	/* the journal or index has its recipients */
 	MESSAGE_DIRTY		= 128,	/* in store's dirty list */

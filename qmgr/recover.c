@@ -8,6 +8,7 @@
  * of the queue. A damaged index is moved aside and made anew.
  */
 #include "qmgr/checkpoint.h"
+#include "qmgr/done.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,10 +38,13 @@ struct pending_report {
 	TAILQ_ENTRY(pending_report) link;
 };
 
+enum end_bits { END_FINISHED = 1, END_HELD = 2, END_KNOWN = 4, END_PARTIAL = 8 };
+
 struct recovery {
 	struct store	*store;
 	TAILQ_HEAD(, pending_report) reports;	/* found in segment tails */
 	struct map	*taken;			/* reports that the journal knows */
+	struct map	*ends;			/* rebuild: what the .done files say, by id */
 	uint64_t	 journal;		/* first file to replay */
 	uint64_t	 events;
 	uint64_t	 records;
@@ -121,6 +125,7 @@ store_init(struct store *s, struct loop *l, const char *path, const struct store
 	s->routes = map_new();
 	TAILQ_INIT(&s->dirty);
 	heap_init(&s->due);
+	buf_init(&s->done, (size_t)1 << 30);
 	s->journal_worker = worker_new(l, "journal");
 	s->index_worker = worker_new(l, "checkpoint");
 	s->disk_worker = worker_new(l, "segments");
@@ -266,19 +271,78 @@ check_rows(struct store *s)
 }
 
 static void
+note_end(void *arg, uint64_t id, uint64_t what)
+{
+	struct recovery *rec = arg;
+	uintptr_t end = (uintptr_t)map_get_u64(rec->ends, id);
+
+	switch (what) {
+	case DONE_FINISHED:
+		end |= END_FINISHED;
+		break;
+	case DONE_HELD:
+		end |= END_HELD;
+		break;
+	case DONE_RELEASED:
+		end = (end & ~(uintptr_t)END_HELD) | END_KNOWN;
+		break;
+	default:
+		end |= END_PARTIAL;
+		break;
+	}
+	map_put_u64(rec->ends, id, (void *)end);
+}
+
+/* The index is lost: what was finished is known from the .done files. */
+static void
+read_ends(struct recovery *rec, struct segment **segs, size_t n)
+{
+	size_t i;
+
+	rec->ends = map_new();
+	for (i = 0; i < n; i++)
+		if (done_read(rec->store->segments.dirfd, segs[i]->header.number, note_end,
+		    rec) != 0)
+			log_error("queue/seg/%016" PRIu64 ".done: cannot be read, its messages may "
+			    "be sent again", segs[i]->header.number);
+}
+
+static void
+apply_end(struct recovery *rec, struct message *m, uintptr_t end)
+{
+	if ((end & END_PARTIAL) != 0)
+		m->flags |= MESSAGE_PARTIAL;
+	if ((end & END_HELD) == 0 && (end & END_KNOWN) != 0) {
+		m->flags &= (uint16_t)~MESSAGE_HELD;
+		xfree(m->hold);
+		m->hold = NULL;
+	} else if ((end & END_HELD) != 0 && (m->flags & MESSAGE_HELD) == 0) {
+		m->flags |= MESSAGE_HELD;
+		m->hold = xstrdup("held before the index was rebuilt");
+	}
+	store_changed(rec->store, m);
+}
+
+static void
 found_record(struct recovery *rec, struct segment *seg, const struct segment_record *r)
 {
 	bool bounce = seg->role == IPC_ROLE_bounce;
 	struct record_envelope e;
 	struct pending_report *p;
 	struct message *m;
+	uintptr_t end;
 	int rc;
 
 	rec->records++;
+	end = rec->ends != NULL ? (uintptr_t)map_get_u64(rec->ends, r->h.message) : 0;
+	if ((end & END_FINISHED) != 0)
+		return;
 	rc = store_take_in(rec->store, seg, r, bounce, &m);
 	if (rc == PK_EFORMAT)
 		log_error("queue/seg/%016" PRIu64 ".seg: envelope at offset %" PRIu64
 		    " cannot be read", seg->header.number, r->offset);
+	if (rc == 0 && end != 0)
+		apply_end(rec, m, end);
 	if (rc != 0 || (m->flags & MESSAGE_IS_DSN) == 0)
 		return;
 	if (record_envelope_read(r->envelope, &e) != 0)
@@ -606,6 +670,19 @@ settle_all(struct store *s)
 		store_settle(s, v);
 }
 
+/* The new index is whole from here on. */
+static void
+end_rebuild(struct store *s, uint64_t journal)
+{
+	char *mark = xasprintf("%s/" STORE_REBUILD_MARK, s->path);
+
+	checkpoint_run(s, journal);
+	checkpoint_drop_journals(s, journal);
+	if (unlink(mark) == 0)
+		log_info("queue/index: made anew");
+	xfree(mark);
+}
+
 void
 store_recover(struct store *s, bool (*alive)(void *arg, uint64_t instance), void *arg)
 {
@@ -623,6 +700,8 @@ store_recover(struct store *s, bool (*alive)(void *arg, uint64_t instance), void
 	segs = segments_sorted(&s->segments, &n);
 	if (n == 0)
 		s->rebuilt = 0;
+	if (s->rebuilt != 0)
+		read_ends(&rec, segs, n);
 	for (i = 0; i < n; i++)
 		scan_segment(&rec, segs[i], alive(arg, segs[i]->header.writer));
 	xfree(segs);
@@ -636,6 +715,9 @@ store_recover(struct store *s, bool (*alive)(void *arg, uint64_t instance), void
 		    PRIu64 " events behind the last checkpoint", clock_mono_ms() - begin, n,
 		    rec.records, rec.events);
 	map_free(&rec.taken, NULL);
+	map_free(&rec.ends, NULL);
+	if (s->rebuilt != 0)
+		end_rebuild(s, next);
 	settle_all(s);
 }
 
@@ -660,6 +742,7 @@ drop_all(struct store *s)
 	segments_fini(&s->segments);
 	index_close(&s->index);
 	fd_close(&s->journal_dirfd);
+	buf_fini(&s->done);
 	xfree(s->actions);
 	xfree(s->path);
 }

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "qmgr/done.h"
 #include "sys/fd.h"
 
 /* Sealed segments kept open: reading deferred mail hops between files. */
@@ -400,6 +401,8 @@ remove_run(struct worker_job *job)
 	segment_name(f->number, name);
 	if (unlinkat(f->dirfd, name, 0) == -1 && errno != ENOENT)
 		log_error("queue/seg/%s: cannot remove: %m", name);
+	done_name(f->number, name);
+	unlinkat(f->dirfd, name, 0);
 }
 
 void

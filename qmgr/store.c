@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "qmgr/checkpoint.h"
+#include "qmgr/done.h"
 #include "queue/record.h"
 #include "sys/stats.h"
 
@@ -282,6 +283,9 @@ close_done(struct store *s, struct message *m, struct recipient *r)
 	r->flags |= RCPT_CLOSED;
 	m->nopen--;
 	s->open_recipients--;
+	/* The last one is said by the message's own end. */
+	if (m->nopen > 0)
+		done_add(&s->done, m->segment, m->id, done_recipient(recipient_address(r)));
 }
 
 void
@@ -356,6 +360,9 @@ store_log_message(struct store *s, struct message *m)
 	buf_put(b, &m->id, sizeof(m->id));
 	message_row_put(b, m);
 	journal_end(s->journal);
+	if ((m->flags & MESSAGE_HELD) != 0 || m->counted == MESSAGE_CLASS_HOLD + 1)
+		done_add(&s->done, m->segment, m->id,
+		    (m->flags & MESSAGE_HELD) != 0 ? DONE_HELD : DONE_RELEASED);
 	recount(s, m);
 	mark_dirty(s, m);
 }
@@ -403,12 +410,20 @@ store_relocate(struct store *s, struct message *m, uint64_t segment, uint64_t of
 {
 	uint64_t v[4] = { m->id, segment, offset, content_offset };
 	struct segment *seg = segments_get(&s->segments, segment);
+	uint32_t i;
 
 	if (!s->recovering) {
 		buf_put(journal_begin(s->journal, JOURNAL_RELOCATED), v, sizeof(v));
 		journal_end(s->journal);
 	}
 	leave_segment(s, m);
+	/* What is done of it must be known beside its new place. */
+	if ((m->flags & MESSAGE_HELD) != 0)
+		done_add(&s->done, segment, m->id, DONE_HELD);
+	for (i = 0; m->rcpts != NULL && i < m->nrcpts; i++)
+		if (m->rcpts[i] != NULL && (m->rcpts[i]->flags & RCPT_CLOSED) != 0)
+			done_add(&s->done, segment, m->id,
+			    done_recipient(recipient_address(m->rcpts[i])));
 	m->segment = segment;
 	m->offset = offset;
 	m->content_offset = content_offset;
@@ -418,6 +433,44 @@ store_relocate(struct store *s, struct message *m, uint64_t segment, uint64_t of
 		segments_changed(&s->segments, seg);
 	}
 	mark_dirty(s, m);
+}
+
+/* ---- after a rebuild ---- */
+
+struct apply_done {
+	struct store	*s;
+	struct message	*m;
+};
+
+static void
+apply_one(void *arg, uint64_t message, uint64_t what)
+{
+	struct apply_done *a = arg;
+	struct recipient *r;
+	uint32_t i;
+
+	if (message != a->m->id || what < DONE_RECIPIENT_LEAST)
+		return;
+	for (i = 0; i < a->m->nrcpts; i++) {
+		r = a->m->rcpts[i];
+		if (r == NULL || r->state != RCPT_WAIT ||
+		    done_recipient(recipient_address(r)) != what)
+			continue;
+		r->state = RCPT_SENT;
+		recipient_set_status(r, VIEW("2.0.0"), VIEW("none"),
+		    VIEW("was done before the index was rebuilt"));
+		store_touch(a->s, a->m, r);
+	}
+}
+
+void
+store_apply_done(struct store *s, struct message *m)
+{
+	struct apply_done a = { s, m };
+
+	m->flags &= (uint16_t)~MESSAGE_PARTIAL;
+	if (m->rcpts != NULL)
+		done_read(s->segments.dirfd, m->segment, apply_one, &a);
 }
 
 /* ---- the end ---- */
@@ -469,6 +522,7 @@ store_finish(struct store *s, struct message *m)
 		stats_add(STATS_C_queue_removed, 1);
 	}
 	s->ops->gone(s->arg, m);
+	done_add(&s->done, m->segment, m->id, DONE_FINISHED);
 	leave_segment(s, m);
 	s->open_recipients -= m->nopen;
 	m->nopen = 0;

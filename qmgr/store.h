@@ -63,6 +63,7 @@ struct store {
 	size_t		 ndirty;
 	struct heap	 due;
 	struct event	*due_timer;
+	struct buf	 done;		/* ends since the last checkpoint (done.h) */
 	struct checkpoint *checkpoint;	/* under way */
 	uint64_t	 checkpoint_ms;	/* begin of the last one, monotonic */
 	uint64_t	 oldest_journal;
@@ -129,6 +130,12 @@ int	store_scan(struct store *s, struct segment *seg, uint64_t end, bool partial,
  * new: its recipients have been reported, or their message is gone.
  */
 bool	store_report_taken(struct store *s, struct message *dsn, struct view indexes);
+
+/*
+ * A message from a rebuild: marks the recipients that were done before the
+ * index was lost. After its expansion.
+ */
+void	store_apply_done(struct store *s, struct message *m);
 
 /* ---- saying what happened ---- */
 
