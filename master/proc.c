@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "master/master.h"
+#include "sys/client_limits.h"
 #include "sys/fd.h"
 
 /* ---- descriptors and environment of the child ---- */
@@ -206,6 +207,26 @@ send_stats_page(struct master *m, struct proc *p)
 	(void)ipc_send(p->control, &o);
 }
 
+/* The table is made when the first smtpd starts; a page is one process's alone, so is the column. */
+static void
+send_client_limits(struct master *m, struct proc *p)
+{
+	struct ipc_out o;
+
+	if (p->slot->role != IPC_ROLE_smtpd)
+		return;
+	if (m->limits_fd == -1)
+		m->limits_fd = client_limits_create();
+	if (m->limits_fd == -1) {
+		log_warn("no memory to count clients in: each smtpd counts for itself");
+		return;
+	}
+	ipc_out_init(&o, IPC_CLIENT_LIMITS);
+	ipc_put_u64(&o, IPC_F_PAGE, p->page % CLIENT_LIMITS_WORKERS);
+	ipc_put_handle(&o, m->limits_fd);
+	(void)ipc_send(p->control, &o);
+}
+
 /* Page 0 holds what the dead have counted; without a free page it counts for itself. */
 static unsigned
 take_page(struct master *m)
@@ -311,6 +332,7 @@ proc_spawn(struct master *m, struct slot *s)
 	TAILQ_INSERT_TAIL(&m->procs, p, link);
 	proc_send_config(m, p);
 	send_stats_page(m, p);
+	send_client_limits(m, p);
 	connect_all(m, p);
 	listeners_send(m, p);
 	proc_send_u64(p, IPC_START, IPC_F_INSTANCE, p->instance);

@@ -67,6 +67,8 @@ void	check_list_parse(struct check_list *list, struct view text, enum check_stag
 void	check_list_fini(struct check_list *list);
 /* True if nothing gets past it without an explicit permit before. */
 bool	check_list_guards(const struct check_list *list);
+/* True if it says `permit` to whoever gets there. */
+bool	check_list_permits_all(const struct check_list *list);
 
 #define CHECK_DEPTH_MAX	4		/* lists named by access tables */
 

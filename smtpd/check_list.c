@@ -141,3 +141,14 @@ check_list_guards(const struct check_list *list)
 	}
 	return false;
 }
+
+bool
+check_list_permits_all(const struct check_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (strcmp(list->items[i].word->name, "permit") == 0)
+			return true;
+	return false;
+}

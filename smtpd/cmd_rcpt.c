@@ -57,7 +57,8 @@ misconfigured(struct session *s)
 		return false;
 	log_error("listener %s: smtpd_relay_restrictions and smtpd_recipient_restrictions"
 	    " would make an open relay: one must contain reject_unauth_destination,"
-	    " defer_unauth_destination, reject or defer before any permit", p->listener);
+	    " defer_unauth_destination, reject or defer before any permit"
+	    " (or smtpd_relay_restrictions must say permit)", p->listener);
 	session_reply_plain(s, "451 4.3.5 Server configuration error");
 	return true;
 }

@@ -243,8 +243,10 @@ compile_lists(struct policy *p)
 			    p->lists[i].bad);
 	}
 	buf_fini(&implied);
+	/* `permit` among the relay restrictions says it in words; elsewhere it does not. */
 	p->guarded = check_list_guards(&p->lists[CHECK_RELAY]) ||
-	    check_list_guards(&p->lists[CHECK_RECIPIENT]);
+	    check_list_guards(&p->lists[CHECK_RECIPIENT]) ||
+	    check_list_permits_all(&p->lists[CHECK_RELAY]);
 }
 
 struct policy *

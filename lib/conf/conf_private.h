@@ -83,6 +83,8 @@ const char *conf_raw(const struct conf_private *p, const struct conf_set *set, s
 /* Parses an expanded value into the member; 0 or PK_E* with the reason in why. */
 int	conf_value_parse(const struct conf_row *row, struct view value, struct conf *c,
 	    struct buf *why);
+/* restrictions.c: PK_ESYNTAX with the reason in why. */
+int	conf_restrictions_check(struct view value, struct buf *why);
 /*
  * Splits SCOPE_name by the scopes that listeners and transports declare.
  * Kinds is a bit set: 1 listener, 2 transport. False: no such scope.

@@ -12,5 +12,6 @@ lib_conf_libconf_a_SOURCES =			\
 	lib/conf/postfix.c			\
 	lib/conf/postfix.def			\
 	lib/conf/read.c				\
+	lib/conf/restrictions.c			\
 	lib/conf/restrictions.def		\
 	lib/conf/rows.c

@@ -197,8 +197,12 @@ conf_value_parse(const struct conf_row *row, struct view value, struct conf *c, 
 			return PK_ESYNTAX;
 		}
 		break;
-	case CONF_STRING:
 	case CONF_LIST:
+		if (view_caseends(view_str(row->name), VIEW("_restrictions")) &&
+		    conf_restrictions_check(value, why) != 0)
+			return PK_ESYNTAX;
+		break;
+	case CONF_STRING:
 		break;
 	}
 	/* The set's own copy: value ends in a NUL there. */

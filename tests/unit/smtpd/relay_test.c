@@ -72,12 +72,12 @@ static const char *const configurations[] = {
 static const char *const open_relays[] = {
 	"smtpd_relay_restrictions =\n",
 	"smtpd_relay_restrictions = permit_mynetworks\n",
-	"smtpd_relay_restrictions = permit\n",
-	"smtpd_relay_restrictions = permit reject_unauth_destination\n",
+	"smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\n",
+	"smtpd_relay_restrictions =\n"
+	    "smtpd_recipient_restrictions = permit, reject_unauth_destination\n",
 	"smtpd_relay_restrictions = warn_if_reject reject_unauth_destination\n",
 	"smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = reject_unlisted_recipient\n",
 	"smtpd_relay_restrictions =\nsmtpd_sender_restrictions = reject_unauth_destination\n",
-	"smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destinatoin\n",
 };
 
 static void
