@@ -20,6 +20,7 @@ struct viewing {
 	const struct context *x;
 	json_t		*head;		/* first part */
 	struct buf	 content;	/* --json keeps it; else printed as it comes */
+	bool		 shown;		/* head is on the screen */
 	bool		 bad;
 };
 
@@ -49,6 +50,21 @@ show_bytes(struct view bytes)
 	buf_fini(&shown);
 }
 
+/* The message, or more of its recipients: a message may have 100,000. */
+static void
+head_part(struct viewing *v, json_t *part)
+{
+	json_t *all, *more = json_object_get(part, "recipients");
+
+	if (v->head == NULL) {
+		v->head = json_incref(part);
+		return;
+	}
+	all = json_object_get(json_object_get(v->head, "message"), "recipients");
+	if (all != NULL && more != NULL)
+		json_array_extend(all, more);
+}
+
 static bool
 view_part(json_t *part, bool last, void *arg)
 {
@@ -58,13 +74,12 @@ view_part(json_t *part, bool last, void *arg)
 
 	(void)last;
 	if (text == NULL) {
-		if (v->head == NULL) {
-			v->head = json_incref(part);
-			if (!v->x->json)
-				render_object(part);
-		}
+		head_part(v, part);
 		return true;
 	}
+	if (!v->shown && !v->x->json)
+		render_object(v->head);
+	v->shown = true;
 	buf_init(&bytes, PART_MAX);
 	if (base64_decode(&bytes, view_of(json_string_value(text),
 	    json_string_length(text))) != 0)
@@ -91,6 +106,8 @@ run_queue_view(const struct context *x, const json_t *args)
 	buf_init(&v.content, 64U << 20);
 	status = client_ask(x, IPC_ROLE_qmgr, "queue view", ask, view_part, &v);
 	json_decref(ask);
+	if (status == EXIT_OK && !x->json && !v.shown && v.head != NULL)
+		render_object(v.head);
 	if (status == EXIT_OK && (v.bad || buf_error(&v.content) != 0)) {
 		fprintf(stderr, "adminctl: the content could not be shown%s\n",
 		    v.bad ? "" : ": it is over 64 MiB; without --json it streams");
