@@ -14,7 +14,7 @@
 
 #define LIST_LIMIT	10000	/* rows of one answer; a cursor goes on */
 #define PART_BYTES	40000
-#define ROW_RECORDS	20	/* records shown of an answer in a list */
+#define ROW_RECORDS	8	/* records shown of an answer in a list */
 #define REFRESH_MAX	1000
 
 /* An administrator who waits for an answer. */

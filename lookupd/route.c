@@ -17,6 +17,10 @@
 
 #define TRANSPORT_VALUE_MAX	2000
 #define PATH_MAX_BYTES		1000
+/* What qmgr takes of each field (qmgr/expand.c, smtpd/backend_ipc.c). */
+#define NAME_MAX_BYTES		100
+#define NEXTHOP_MAX_BYTES	900
+#define TEXT_MAX_BYTES		900
 
 void
 resolver_route_fini(struct resolver_route *route)
@@ -43,7 +47,8 @@ resolver_split_dsn(struct view v, const char *def, char **dsn_r, char **text_r)
 	} else {
 		*dsn_r = xstrdup(def);
 	}
-	*text_r = v.len > 0 ? view_dup(v) : xstrdup("Address is undeliverable");
+	*text_r = v.len > 0 ? view_dup(view_head(v, TEXT_MAX_BYTES)) :
+	    xstrdup("Address is undeliverable");
 }
 
 const char *
@@ -274,8 +279,14 @@ finish(struct resolver *r, const struct rcpt *a, struct resolver_route *route)
 		xfree(text);
 		return 0;
 	}
+	if (strlen(route->nexthop) > NEXTHOP_MAX_BYTES) {
+		log_error("%s: the next hop is longer than %d bytes", route->address,
+		    NEXTHOP_MAX_BYTES);
+		set_error(route, "4.3.5", VIEW("mail system configuration error (next hop)"));
+		return 0;
+	}
 	type = resolver_transport_type(r, view_str(route->transport));
-	if (type == NULL) {
+	if (type == NULL || strlen(route->transport) > NAME_MAX_BYTES) {
 		unknown_transport(route);
 		return 0;
 	}

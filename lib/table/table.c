@@ -255,6 +255,13 @@ reload_if_changed(struct table *t)
 	buf_fini(&why);
 }
 
+/* A built table may hold anything; in a reply or an IPC field a line is a line (A11). */
+static bool
+is_one_line(struct view v)
+{
+	return view_find(v, '\n') < 0 && view_find(v, '\r') < 0 && view_find(v, '\0') < 0;
+}
+
 int
 table_get(struct table *t, struct view key, struct buf *value_r)
 {
@@ -273,6 +280,10 @@ table_get(struct table *t, struct view key, struct buf *value_r)
 	error = t->type->get(t->data, key, value_r);
 	if (error == 0 && buf_error(value_r) != 0) {
 		log_error("%s: the value of \"%.*s\" is too long", t->spec, VIEW_ARG(key));
+		error = PK_ETEMP;
+	} else if (error == 0 && !is_one_line(view_from(buf_view(value_r), mark))) {
+		log_error("%s: the value of \"%.*s\" is more than one line", t->spec,
+		    VIEW_ARG(key));
 		error = PK_ETEMP;
 	}
 	if (error != 0)

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -469,6 +470,66 @@ test_access(void **state)
 	buf_fini(&key);
 }
 
+/* Maildir++: what maildirsize adds up to decides; without the file nobody can tell. */
+static void
+test_quota(void **state)
+{
+	static const struct {
+		const char	*text;		/* NULL: no file */
+		enum route_verdict verdict;
+	} cases[] = {
+		{ NULL, ROUTE_KNOWN },
+		{ "1000S\n400 2\n500 1\n", ROUTE_KNOWN },
+		{ "1000S\n400 2\n600 1\n", ROUTE_FULL },
+		{ "1000S\n400 2\n900 1\n-600 -1\n", ROUTE_KNOWN },
+		{ "garbage\nx y\n99999999999999999999999 1\n", ROUTE_KNOWN },
+	};
+	char base[] = "/tmp/pk-quota-XXXXXX";
+	struct resolver_check c;
+	char *text, *box, *file;
+	struct fixture f;
+	size_t i;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(base));
+	box = xasprintf("%s/box", base);
+	file = xasprintf("%s/maildirsize", box);
+	assert_int_equal(mkdir(box, 0700), 0);
+	text = xasprintf("mydestination =\nvirtual_mailbox_domains = q.test\n"
+	    "virtual_mailbox_maps = inline:{u@q.test=box/}\nvirtual_mailbox_limit = 1000\n"
+	    "virtual_mailbox_base = %s\n", base);
+	open_fixture(&f, text);
+	for (i = 0; i < NELEMS(cases); i++) {
+		if (cases[i].text != NULL) {
+			fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+			assert_true(fd >= 0);
+			assert_int_equal(write(fd, cases[i].text, strlen(cases[i].text)),
+			    strlen(cases[i].text));
+			close(fd);
+		}
+		resolver_check_init(&c);
+		resolver_check(f.r, VIEW("u@q.test"), ROUTE_FLAG_VALIDATE, &c);
+		if (c.verdict != cases[i].verdict)
+			fail_msg("case %zu: verdict %d", i, c.verdict);
+		resolver_check_fini(&c);
+	}
+	unlink(file);
+	/* A fifo in the way holds nobody up. */
+	assert_int_equal(mkfifo(file, 0600), 0);
+	resolver_check_init(&c);
+	resolver_check(f.r, VIEW("u@q.test"), ROUTE_FLAG_VALIDATE, &c);
+	assert_int_equal(c.verdict, ROUTE_KNOWN);
+	resolver_check_fini(&c);
+	close_fixture(&f);
+	unlink(file);
+	rmdir(box);
+	rmdir(base);
+	xfree(text);
+	xfree(file);
+	xfree(box);
+}
+
 static int
 setup(void **state)
 {
@@ -490,6 +551,7 @@ main(void)
 		cmocka_unit_test(test_tempfail),
 		cmocka_unit_test(test_two_classes),
 		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_quota),
 	};
 
 	return cmocka_run_group_tests_name("resolver", tests, setup, NULL);
