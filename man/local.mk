@@ -5,3 +5,6 @@ dist_man_MANS += man/adminctl.8
 dist_man_MANS += man/master.8
 dist_man_MANS += man/logd.8
 dist_man_MANS += man/deliver.8
+dist_man_MANS += man/lookupd.8
+dist_man_MANS += man/dnsd.8
+dist_man_MANS += man/postkeep-tables.5

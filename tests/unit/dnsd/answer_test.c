@@ -331,9 +331,11 @@ test_overrides(void **state)
 	assert_int_equal(overrides_get(o, "bad.test", DNS_TYPE_A, &a), 0);
 	assert_int_equal(a.code, PK_ETEMP);
 	assert_int_equal(overrides_get(o, "a.test", DNS_TYPE_AAAA, &a), PK_ENOENT);
-	assert_int_equal(overrides_set(o, VIEW("r.test."), VIEW("txt"), VIEW("some text"), &why), 0);
+	assert_int_equal(overrides_set(o, VIEW("r.test."), VIEW("txt"), VIEW("some text"),
+	    &why), 0);
 	/* Configured anew: those of the command stay. */
-	assert_int_equal(overrides_configure(o, "a.test/A=x, b.test/A=192.0.2.3", &why), PK_ESYNTAX);
+	assert_int_equal(overrides_configure(o, "a.test/A=x, b.test/A=192.0.2.3", &why),
+	    PK_ESYNTAX);
 	assert_non_null(strstr(buf_cstr(&why), "\"x\" is no data"));
 	assert_int_equal(overrides_get(o, "a.test", DNS_TYPE_A, &a), PK_ENOENT);
 	assert_int_equal(overrides_get(o, "b.test", DNS_TYPE_A, &a), 0);

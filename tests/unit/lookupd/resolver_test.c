@@ -67,7 +67,8 @@ static const char main_cf[] =
 "transport_maps = inline:{ slow.test=slow:, .slow.test=slow:[gw.test]:26,\n"
 "  {moved@far.test=error:5.1.6 moved away}, nowhere.test=nosuch:x, {plain.test = error:no},\n"
 "  only.test=:hop.test, keep.test=:, {later.test = retry:4.4.7 come back}}\n"
-"smtpd_client_restrictions = check_client_access inline:{ bad.test=REJECT, .sub.test=DUNNO, 192.0.2=net, 2001:db8=six, me@far.test=full, far.test=dom, me@=user, <>=null }\n";
+"smtpd_client_restrictions = check_client_access inline:{ bad.test=REJECT, .sub.test=DUNNO,"
+" 192.0.2=net, 2001:db8=six, me@far.test=full, far.test=dom, me@=user, <>=null }\n";
 
 struct fixture {
 	struct conf	*conf;
