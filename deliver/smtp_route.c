@@ -439,16 +439,15 @@ on_mx(const struct dns_answer *a, void *arg)
 		    "Domain %s does not accept mail (nullMX)", h->name);
 	} else if (a->error == 0 && a->count > 0) {
 		mx_hosts(h, a);
-	} else if (a->error == 0 ||
-	    (a->error == PK_ENOENT && a->rcode != DNS_RCODE_NXDOMAIN)) {
-		/* RFC 5321 5.1: the domain itself is its MX. */
+	} else if (a->error == 0 || a->error == PK_ENOENT) {
+		/*
+		 * RFC 5321 5.1: the domain itself is its MX. Asked even if
+		 * there is no such name: some servers say so of a name that
+		 * has an address, and a bounce should be sure.
+		 */
 		hosts_alloc(h, 1);
 		host_add(h, view_str(h->name), 0);
 		ask_host(&h->hosts[0]);
-	} else if (a->error == PK_ENOENT) {
-		fail_hop(h, JOB_BOUNCED, ENHANCED(5, 4, 4), "Host or domain "
-		    "name not found. Name service error for name=%s type=MX: "
-		    "Host not found", h->name);
 	} else {
 		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 4, 3), "Host or domain "
 		    "name not found. Name service error for name=%s type=MX: "

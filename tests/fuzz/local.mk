@@ -5,6 +5,8 @@
 # Built plainly it replays the files and folders it is given; configured with
 # --enable-fuzz it is libFuzzer.
 FUZZERS =
+FUZZERS += tests/fuzz/deliver_job
+tests_fuzz_deliver_job_LDADD = deliver/libdeliver.a $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/smtp_client
 tests_fuzz_smtp_client_LDADD = $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/codec

@@ -133,7 +133,8 @@ test_failed(void **state)
 	assert_non_null(memmem(v.p, v.len, "Final-Recipient: rfc822; gone@x.test", 36));
 	assert_non_null(memmem(v.p, v.len, "Original-Recipient: rfc822; old@x.test", 38));
 	assert_non_null(memmem(v.p, v.len, "Remote-MTA: dns; mx.x.test", 26));
-	assert_non_null(memmem(v.p, v.len, "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n", 47));
+	assert_non_null(memmem(v.p, v.len,
+	    "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n", 47));
 	assert_non_null(memmem(v.p, v.len, "the body", 8));
 	unlink(path);
 	rig_fini(&r);

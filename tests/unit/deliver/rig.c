@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "sys/fd.h"
 
 static void
@@ -249,7 +250,12 @@ command(struct peer *p, struct view line)
 		p->data = true;
 		say(p, "354 go\r\n");
 	} else if (view_starts(line, VIEW("BDAT "))) {
-		p->chunk = strtoul(line.p + 5, NULL, 10);
+		struct view size = view_from(line, 5), digits = VIEW_NONE;
+		uint64_t n = 0;
+
+		view_next(&size, " \r\n", &digits);
+		assert_int_equal(num_parse_u64(digits, 1, 1 << 24, &n), 0);
+		p->chunk = (size_t)n;
 	} else if (view_starts(line, VIEW("QUIT"))) {
 		say(p, "221 bye\r\n");
 		return false;

@@ -292,6 +292,39 @@ test_drop(void **state)
 	}
 }
 
+/* It says nothing any more: the time limit of that step (F9). */
+static void
+test_hang(void **state)
+{
+	static const char *const at[][2] = {
+		{ "EHLO", "performing the EHLO handshake" },
+		{ "MAIL", "sending MAIL FROM" },
+		{ "DATA", "sending DATA command" },
+	};
+	struct rig_server s;
+	struct rig r;
+	struct rig_job j;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NELEMS(at); i++) {
+		start(&r, &s, CONF "smtp_helo_timeout = 100ms\n"
+		    "smtp_mail_timeout = 100ms\n"
+		    "smtp_data_init_timeout = 100ms\n");
+		s.special[0][0] = at[i][0];
+		s.special[0][1] = "";
+		s.ehlo = "250 x\r\n";
+		j = job();
+		rig_send(&r, &j);
+		rig_wait(&r, 1);
+		if (strstr(buf_cstr(&r.log), at[i][1]) == NULL ||
+		    strstr(buf_cstr(&r.log), "1/0 deferred 4.4.2 conversation "
+		    "with 127.0.0.1[127.0.0.1] timed out while ") == NULL)
+			fail_msg("%s: %s", at[i][0], buf_cstr(&r.log));
+		stop(&r, &s);
+	}
+}
+
 static void
 test_refused_greeting(void **state)
 {
@@ -375,6 +408,7 @@ main(void)
 		cmocka_unit_test(test_too_big),
 		cmocka_unit_test(test_closing_server),
 		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_hang),
 		cmocka_unit_test(test_refused_greeting),
 		cmocka_unit_test(test_lmtp),
 		cmocka_unit_test(test_lost_qmgr),
