@@ -443,8 +443,8 @@ thaw_begin(struct request *rq)
 	return scope_begin(rq, false);
 }
 
-bool
-freeze_step(struct request *rq)
+static void
+freeze(struct request *rq)
 {
 	struct view name = view_str(rq->text);
 	bool on = rq->phase;
@@ -453,7 +453,34 @@ freeze_step(struct request *rq)
 	sched_freeze(rq->q->sched, on, (enum sched_scope)rq->number, name);
 	child_audit(rq->q->child, rq->uid, "%s %u %s", rq->verb->name, rq->number,
 	    rq->text != NULL ? rq->text : "all");
-	if (!on) {
+	if (!on && rq->number == SCHED_SCOPE_DOMAIN)
+		rq->sel.domain = xstrdup(rq->text);
+	if (!on && rq->number == SCHED_SCOPE_TRANSPORT)
+		rq->sel.transport = xstrdup(rq->text);
+	walk_init(&rq->walk, rq->q, &rq->sel, 0);
+	rq->walking = true;
+}
+
+/* What was put off because of the freeze is due when that ends. */
+bool
+freeze_step(struct request *rq)
+{
+	uint64_t end = clock_mono_ms() + REQUEST_STEP_MS, id;
+	struct message *m;
+
+	if (!rq->walking)
+		freeze(rq);
+	if (rq->q->store.ndirty > DIRTY_MAX) {
+		store_checkpoint(&rq->q->store, true);
+		return true;
+	}
+	while (!rq->phase && rq->number != SCHED_SCOPE_ALL && walk_next(&rq->walk, &id)) {
+		if (matches(rq, id) && (m = store_message(&rq->q->store, id)) != NULL)
+			change_retry(rq, m);
+		if (clock_mono_ms() >= end)
+			return true;
+	}
+	if (!rq->phase) {
 		feeder_restart(rq->q);
 		sched_kick(rq->q->sched);
 	}

@@ -162,7 +162,7 @@ way_frozen(const struct qmgr *q, const struct way *way, const char *domain)
 	r.address_len = (uint16_t)address.len;
 	buf_put(&address, "\0\0\0\0", 4);
 	r.text = buf_data(&address);
-	frozen = sched_frozen(q->sched, &r);
+	frozen = q->sched->frozen_all || sched_frozen(q->sched, &r);
 	buf_fini(&address);
 	return frozen;
 }

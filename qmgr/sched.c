@@ -469,8 +469,6 @@ sched_frozen(struct sched *s, const struct recipient *r)
 
 	struct transport *t;
 
-	if (s->frozen_all)
-		return true;
 	t = r->route != NULL ? sched_transport(s, route_transport(r->route)) : NULL;
 	if (t != NULL && t->frozen)
 		return true;

@@ -179,6 +179,7 @@ unsigned sched_window(const struct destination *d);
 enum sched_scope { SCHED_SCOPE_ALL, SCHED_SCOPE_DOMAIN, SCHED_SCOPE_TRANSPORT, SCHED_SCOPES };
 /* name: lower case domain, or transport. */
 void	sched_freeze(struct sched *s, bool on, enum sched_scope kind, struct view name);
+/* By its domain or transport; a freeze of everything stops sched_pump() only. */
 bool	sched_frozen(struct sched *s, const struct recipient *r);
 /* Calls fn for each freeze. */
 void	sched_scopes(struct sched *s, void (*fn)(void *arg, enum sched_scope kind,
