@@ -289,7 +289,8 @@ listeners_send(struct master *m, struct proc *p)
 {
 	struct listener *l;
 
-	if (p->slot->role == IPC_ROLE_smtpd)
+	/* At the start strangers wait until everybody is READY: listeners_announce(). */
+	if (p->slot->role == IPC_ROLE_smtpd && m->started)
 		TAILQ_FOREACH(l, &m->listeners, link)
 			send_listener(p, l->name, l->class, l->family, l->address, l->fd);
 	TAILQ_FOREACH(l, &m->admin, link)
@@ -316,6 +317,15 @@ tell_all(struct master *m, struct listener *l, bool opened)
 }
 
 void
+listeners_announce(struct master *m)
+{
+	struct listener *l;
+
+	TAILQ_FOREACH(l, &m->listeners, link)
+		tell_all(m, l, true);
+}
+
+void
 listeners_commit(struct master *m, struct listener_list *fresh)
 {
 	struct listener *l, *next;
@@ -325,7 +335,8 @@ listeners_commit(struct master *m, struct listener_list *fresh)
 		if (l->keep)
 			continue;
 		log_info("listener %s closed: %s %s", l->name, l->family, l->address);
-		tell_all(m, l, false);
+		if (m->started)
+			tell_all(m, l, false);
 		still.family = view_str(l->family);
 		still.address = view_str(l->address);
 		if (strcmp(l->family, "unix") == 0 && same(fresh, &still, NULL) == NULL)
@@ -337,7 +348,8 @@ listeners_commit(struct master *m, struct listener_list *fresh)
 		l->keep = true;
 		TAILQ_INSERT_TAIL(&m->listeners, l, link);
 		log_info("listener %s open: %s %s", l->name, l->family, l->address);
-		tell_all(m, l, true);
+		if (m->started)
+			tell_all(m, l, true);
 	}
 }
 

@@ -126,6 +126,8 @@ bool	listeners_prepare(struct master *m, const struct conf *c, struct listener_l
 /* Puts prepared listeners in force: children are told. */
 void	listeners_commit(struct master *m, struct listener_list *fresh);
 bool	listeners_open_admin(struct master *m);
+/* All are READY for the first time: smtpd gets its listeners. */
+void	listeners_announce(struct master *m);
 void	listeners_send(struct master *m, struct proc *p);
 void	listeners_close(struct master *m);
 void	listeners_remove_files(struct master *m);

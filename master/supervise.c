@@ -367,6 +367,7 @@ now_started(struct master *m)
 	int null;
 
 	m->started = true;
+	listeners_announce(m);
 	log_info("ready, %s", m->conf_path);
 	if (m->foreground)
 		return;

@@ -32,7 +32,7 @@ struct smtpd {
 	struct backend_pools	 pools;
 	struct loop_deferred	 leave;
 	struct loop_timer	 tick;
-	uint64_t		 grace_end_ms;
+	uint64_t		 grace_idle_ms, grace_end_ms;
 	bool			 ready, draining;
 };
 
@@ -222,7 +222,11 @@ session_ended(struct worker *w)
 	leave_if_done(d);
 }
 
-/* Once a second while draining. */
+/*
+ * Once a second while draining. Sessions go on for two thirds of the grace,
+ * so that a replacement is not noticed by most; then those without a
+ * transaction are told 421, and at its end everybody.
+ */
 static void
 tick(void *arg)
 {
@@ -231,6 +235,8 @@ tick(void *arg)
 
 	if (loop_now_ms(l) >= d->grace_end_ms)
 		worker_drain_now(d->worker);
+	else if (!d->worker->draining && loop_now_ms(l) >= d->grace_idle_ms)
+		worker_drain(d->worker);
 	leave_if_done(d);
 	loop_timer_set(l, &d->tick, 1000);
 }
@@ -246,10 +252,12 @@ on_drain(struct child *c, uint64_t grace_ms)
 	set_up(d, c);
 	d->draining = true;
 	d->grace_end_ms = loop_now_ms(l) + grace_ms;
+	d->grace_idle_ms = loop_now_ms(l) + grace_ms / 3 * 2;
 	listeners_stop(d->listeners);
 	loop_timer_init(&d->tick, tick, d);
 	loop_timer_set(l, &d->tick, 1000);
-	worker_drain(d->worker);
+	if (grace_ms == 0)
+		worker_drain_now(d->worker);
 	leave_if_done(d);
 }
 

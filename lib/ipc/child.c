@@ -519,18 +519,38 @@ report_flags(const struct sandbox_report *r)
 }
 
 static void
-say_confinement(const struct sandbox_report *r)
+say_confinement(const struct sandbox_report *r, bool root_wanted)
 {
-	if (r->chrooted && r->user_changed && r->caps_dropped &&
+	bool root = r->chrooted || !root_wanted;
+
+	if (root && r->user_changed && r->caps_dropped &&
 	    r->no_new_privs && r->landlock && r->seccomp) {
 		log_debug("confined; Landlock ABI %d", r->landlock_abi);
 		return;
 	}
 	log_info("confined in part; missing:%s%s%s%s%s%s",
-	    r->chrooted ? "" : " chroot", r->user_changed ? "" : " user",
+	    root ? "" : " chroot", r->user_changed ? "" : " user",
 	    r->caps_dropped ? "" : " capabilities",
 	    r->no_new_privs ? "" : " no_new_privs",
 	    r->landlock ? "" : " Landlock", r->seccomp ? "" : " seccomp");
+}
+
+/*
+ * From here on words go to logd; nobody holds the terminal of who started us.
+ * Descriptor 0 is /dev/null. logd keeps it for maillog_stderr, and a build
+ * with sanitizers for what they find.
+ */
+static void
+let_go_of_stderr(const struct child *c)
+{
+#ifndef PK_SANITIZERS
+	if (c->role == IPC_ROLE_logd && c->conf->maillog_stderr)
+		return;
+	if (close(STDERR_FILENO) == 0)
+		(void)!dup(STDIN_FILENO);
+#else
+	(void)c;
+#endif
 }
 
 void
@@ -539,6 +559,7 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 	struct sandbox_report report = { 0 };
 	const char *what = "";
 	struct ipc_out o;
+	bool root_wanted;
 	char *empty;
 	int error;
 
@@ -550,17 +571,20 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 	/* Whoever needs no file and no socket's path sees none: master made the empty directory. */
 	empty = xasprintf("%s/empty", c->conf->runtime_directory);
 	if (spec->chroot_dir == NULL && spec->npaths == 0 &&
+	    (spec->needs & SANDBOX_CONNECT_UNIX) == 0 &&
 	    access(empty, F_OK) == 0)
 		spec->chroot_dir = empty;
 	sandbox_preload();
 	error = sandbox_enter(spec, &report, &what);
+	root_wanted = spec->chroot_dir != NULL;
 	if (spec->chroot_dir == empty)
 		spec->chroot_dir = NULL;
 	xfree(empty);
 	if (error != 0)
 		log_fatal("cannot confine: %s: %s (%s)", what,
 		    pk_strerror(error), strerror(errno));
-	say_confinement(&report);
+	say_confinement(&report, root_wanted);
+	let_go_of_stderr(c);
 	if (c->control == NULL)
 		return;
 	ipc_out_init(&o, IPC_READY);

@@ -137,8 +137,11 @@ class Suite:
         wait_for("a greeting on port %d" % self.port, up, seconds)
 
     def errors(self):
-        with open(os.path.join(self.dir, "stderr"), errors="replace") as f:
-            return f.read()[-3000:] + "\n" + self.log()[-3000:]
+        said = ""
+        if os.path.exists(os.path.join(self.dir, "stderr")):
+            with open(os.path.join(self.dir, "stderr"), errors="replace") as f:
+                said = f.read()[-3000:]
+        return said + "\n" + self.log()[-3000:]
 
     def stop(self, seconds=40):
         if self.process and self.process.poll() is None:
