@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "qmgr/done.h"
+#include "sys/fd.h"
 #include "sys/stats.h"
 
 #define BATCH_MAX		(1U << 30)
@@ -40,6 +41,7 @@ struct checkpoint {
 	size_t		 nmessages;
 	struct segment	**removed;
 	size_t		 nremoved;
+	bool		 sync_dir;	/* files were unlinked: sync dirfd before */
 	uint64_t	 journal;
 	int		 error;
 	bool		 foreground;
@@ -183,12 +185,25 @@ put_segments(struct checkpoint *c)
 		if (segment_empty(seg) && !(c->store->recovering && c->foreground)) {
 			seg->flags |= SEGMENT_REMOVING;
 			c->removed[c->nremoved++] = seg;
-			index_del(&c->batch, INDEX_SEGMENT, view_of(key, sizeof(key)));
-			continue;
 		}
+		/* The row says that all of it is finished; it goes after the file. */
 		segment_row(seg, &row);
 		index_put(&c->batch, INDEX_SEGMENT, view_of(key, sizeof(key)),
 		    view_of((char *)&row, sizeof(row)));
+	}
+}
+
+/* Rows of files that are unlinked; the commit waits for that to be on disk. */
+static void
+del_segments(struct checkpoint *c)
+{
+	struct segments *s = &c->store->segments;
+	char key[8];
+
+	c->sync_dir = s->nunlinked > 0;
+	while (s->nunlinked > 0) {
+		index_be64(key, s->unlinked[--s->nunlinked]);
+		index_del(&c->batch, INDEX_SEGMENT, view_of(key, sizeof(key)));
 	}
 }
 
@@ -214,8 +229,13 @@ commit_run(struct worker_job *job)
 {
 	struct checkpoint *c = (struct checkpoint *)job;
 
-	/* First what a lost index must not forget, then the index. */
+	/*
+	 * First what a lost index must not forget, then the index. A file that
+	 * came back without its row would be read, and sent, again.
+	 */
 	c->error = done_write(c->dirfd, buf_view(&c->done));
+	if (c->error == 0 && c->sync_dir && fd_sync_dir(c->dirfd) != 0)
+		c->error = PK_EIO;
 	if (c->error == 0)
 		c->error = index_apply(c->index, buf_view(&c->batch));
 }
@@ -332,6 +352,7 @@ gather(struct store *s, bool foreground)
 	put_messages(c);
 	put_segments(c);
 	take_done(c);
+	del_segments(c);
 	return c;
 }
 

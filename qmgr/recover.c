@@ -106,6 +106,17 @@ open_index(struct store *s)
 	xfree(path);
 }
 
+/* What was made here is there after a power cut: names need a sync of their folder (F5). */
+static void
+sync_names(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1 || fd_sync_dir(fd) != 0)
+		log_fatal("%s: cannot sync the folder: %m", path);
+	close(fd);
+}
+
 void
 store_init(struct store *s, struct loop *l, const char *path, const struct store_ops *ops,
     void *arg)
@@ -140,6 +151,10 @@ store_init(struct store *s, struct loop *l, const char *path, const struct store
 		log_fatal("queue/journal: cannot open: %m");
 	xfree(sub);
 	open_index(s);
+	sub = xasprintf("%s/index", path);
+	sync_names(sub);
+	sync_names(path);
+	xfree(sub);
 }
 
 static uint64_t

@@ -88,6 +88,7 @@ segments_fini(struct segments *s)
 		segment_free(s, v);
 	map_free(&s->by_number, NULL);
 	segment_window_fini(&s->window);
+	xfree(s->unlinked);
 	fd_close(&s->dirfd);
 }
 
@@ -401,8 +402,23 @@ remove_run(struct worker_job *job)
 	segment_name(f->number, name);
 	if (unlinkat(f->dirfd, name, 0) == -1 && errno != ENOENT)
 		log_error("queue/seg/%s: cannot remove: %m", name);
+	else
+		f->size = 1;
 	done_name(f->number, name);
 	unlinkat(f->dirfd, name, 0);
+}
+
+static void
+remove_done(struct worker_job *job)
+{
+	struct file_job *f = (struct file_job *)job;
+	struct segments *s = f->segments;
+
+	if (f->size != 0) {
+		s->unlinked = xreallocarray(s->unlinked, s->nunlinked + 1, sizeof(*s->unlinked));
+		s->unlinked[s->nunlinked++] = f->number;
+	}
+	xfree(f);
 }
 
 void
@@ -412,7 +428,7 @@ segments_remove(struct segments *s, struct segment *seg)
 
 	map_del_u64(s->by_number, number);
 	segment_free(s, seg);
-	worker_post(s->worker, &file_job_new(s, number, remove_run, file_job_done)->job);
+	worker_post(s->worker, &file_job_new(s, number, remove_run, remove_done)->job);
 }
 
 void

@@ -54,6 +54,8 @@ struct segments {
 	int		 dirfd;
 	struct map	*by_number;
 	uint64_t	 next;		/* number of the next one */
+	uint64_t	*unlinked;	/* their rows may go once the folder is synced */
+	size_t		 nunlinked;
 	struct segment_list dirty;
 	struct segment_list open;	/* sealed ones with an fd */
 	unsigned	 nopen;

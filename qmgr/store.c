@@ -231,7 +231,9 @@ store_record(struct store *s, const struct message *m, struct segment_record *r_
 	/* No further than this record: deferred mail is read here and there. */
 	end = m->offset + message_record_bytes(m);
 	if (seg->header.kind == SEGMENT_DEDICATED)
-		end += sizeof(struct record_trailer) - m->content_bytes;
+		end = ((m->offset + sizeof(struct record_header) + m->envelope_bytes +
+		    m->header_bytes + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1)) +
+		    sizeof(struct record_trailer);
 	return segment_reader_record(&s->segments.window, fd, &seg->header, m->offset, end, r_r);
 }
 
