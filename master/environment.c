@@ -84,6 +84,25 @@ check_programs(struct environment *e)
 
 /* ---- directories ---- */
 
+/* A new folder is there after a power cut once its parent was synced (F5). */
+static int
+make_synced(const char *path, mode_t mode)
+{
+	const char *slash = strrchr(path, '/');
+	char *parent;
+	int fd, rc;
+
+	if (mkdir(path, mode) == -1)
+		return PK_ESYS;
+	parent = slash == path ? xstrdup("/") : slash == NULL ? xstrdup(".") :
+	    view_dup(view_of(path, (size_t)(slash - path)));
+	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = fd == -1 ? PK_ESYS : fd_sync_dir(fd);
+	fd_close(&fd);
+	xfree(parent);
+	return rc;
+}
+
 /* mkdir -p of everything above the last part. */
 static int
 make_parents(const char *path)
@@ -93,7 +112,7 @@ make_parents(const char *path)
 
 	for (p = copy + 1; error == 0 && (p = strchr(p, '/')) != NULL; p++) {
 		*p = '\0';
-		if (mkdir(copy, 0755) == -1 && errno != EEXIST)
+		if (make_synced(copy, 0755) != 0 && errno != EEXIST)
 			error = PK_ESYS;
 		*p = '/';
 	}
@@ -105,7 +124,7 @@ static bool
 make_directory(struct environment *e, const char *param, const char *path, uid_t uid, gid_t gid,
     mode_t mode)
 {
-	if (make_parents(path) != 0 || mkdir(path, mode) == -1 ||
+	if (make_parents(path) != 0 || make_synced(path, mode) != 0 ||
 	    chown(path, uid, gid) == -1 || chmod(path, mode) == -1) {
 		say(e, 'e', "cannot create %s %s: %s", param, path, strerror(errno));
 		return false;
