@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+"""A disk that remembers what is written and what is only hoped for."""
