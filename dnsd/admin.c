@@ -421,7 +421,8 @@ stats_verb(struct dnsd *d, struct ipc_channel *ch, uint32_t id)
 	json_object_set_new(j, "validates", json_boolean(upstream_validates(d->upstream)));
 	json_object_set_new(cache, "entries", json_integer((json_int_t)c.entries));
 	json_object_set_new(cache, "size_bytes", json_integer((json_int_t)c.bytes));
-	json_object_set_new(cache, "limit_bytes", json_integer((json_int_t)d->conf->dns_cache_size));
+	json_object_set_new(cache, "limit_bytes",
+	    json_integer((json_int_t)d->conf->dns_cache_size));
 	json_object_set_new(cache, "hits", json_integer((json_int_t)c.hits));
 	json_object_set_new(cache, "misses", json_integer((json_int_t)c.misses));
 	json_object_set_new(cache, "inserted", json_integer((json_int_t)c.inserted));

@@ -15,7 +15,10 @@ struct overrides;
 
 struct overrides *overrides_new(void);
 void	overrides_free(struct overrides **o);
-/* dns_overrides: NAME/TYPE=DATA, {NAME/TYPE=DATA with blanks}; the first error to why. Replaces those of the configuration before. */
+/*
+ * dns_overrides: NAME/TYPE=DATA, {NAME/TYPE=DATA with blanks}. Replaces those
+ * of the configuration before; a wrong one is left out, the first to why.
+ */
 int	overrides_configure(struct overrides *o, const char *list, struct buf *why);
 /*
  * One more record for (name, type), until the process ends. data: as in a

@@ -114,7 +114,7 @@ next_pair(struct view *text, char **first_r, char **second_r)
 	return true;
 }
 
-/* A zone of our own under a signed parent has no chain of trust unless an anchor is given for it. */
+/* A zone of our own under a signed parent has no chain of trust, unless given an anchor. */
 static bool
 has_anchor(const struct upstream *u, const char *zone)
 {

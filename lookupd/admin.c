@@ -167,7 +167,8 @@ lookupd_admin(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
 	if (!d->ready)
 		error = admin_reply_error(ch, m->id, PK_EAGAIN, "lookupd is starting");
 	else if (!json_is_object(j))
-		error = admin_reply_error(ch, m->id, PK_ESYNTAX, "the arguments are no JSON object");
+		error = admin_reply_error(ch, m->id, PK_ESYNTAX,
+		    "the arguments are no JSON object");
 	else if (view_eq(verb, VIEW("table get")))
 		error = table_get_verb(d, ch, m->id, j);
 	else if (view_eq(verb, VIEW("lookup status")))

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -24,6 +25,33 @@ static struct dnsd dnsd;
 static int server = -1;
 static unsigned asked;
 static char *main_cf;
+static char anchor_file[] = "/tmp/pk-anchor-XXXXXX";
+
+/*
+ * A zone sec.test signed with ECDSA P-256 until 2080: its key, an address with
+ * its signature, and one with the signature of another address.
+ */
+static const char dnskey_answer[] =
+    "03736563047465737400003000010000003c00440101030da384287cb081946ff59fbbaa"
+    "0c6710dbc067be527f1db58d8892a09f87c7723e5bb0bcea1a71a1867f23a91ed75c476d"
+    "c63a7083c505b001bd79bc7192618f0603736563047465737400002e00010000003c005c"
+    "00300d020000003ccee7b9805e0be1001ce3037365630474657374002f5d6fbad5aafffd"
+    "325dd9acab3758ac2d403cde93f2d61714cc4141fb4d2814249b7d9c8148ef940ecad862"
+    "9ce2d6bab4e19263c5dc8ee5afe090ac6c786972";
+static const char good_answer[] =
+    "04676f6f6403736563047465737400000100010000003c0004c000020104676f6f640373"
+    "6563047465737400002e00010000003c005c00010d030000003ccee7b9805e0be1001ce3"
+    "0373656304746573740025818952117dd7c1dc2fc1e2c5764568e6f13ecbec69d5ad6018"
+    "2674b45b515617d1f5689d1d18db09574a4cbccf18fe1e4a9feb4388e2e8d478dd35628b"
+    "0821";
+static const char evil_answer[] =
+    "046576696c03736563047465737400000100010000003c0004c0000202046576696c0373"
+    "6563047465737400002e00010000003c005c00010d030000003ccee7b9805e0be1001ce3"
+    "03736563047465737400fb5e7cbb803b8d2a29863095ba8b8f2c7ca6e587066170c22e62"
+    "dc5ecd31ab4e2d960ae64443c8d353c78b6b6e8ba1acfe71302465b4a3383c325ee1beaf"
+    "30a3";
+static const char anchor[] = "sec.test. IN DNSKEY 257 3 13 "
+    "o4QofLCBlG/1n7uqDGcQ28BnvlJ/HbWNiJKgn4fHcj5bsLzqGnGhhn8jqR7XXEdtxjpwg8UFsAG9ebxxkmGPBg==\n";
 
 /* ---- the name server: one UDP socket ---- */
 
@@ -35,6 +63,29 @@ question_end(const uint8_t *p, size_t len)
 	while (off < len && p[off] != 0)
 		off += 1 + (size_t)p[off];
 	return off + 5;
+}
+
+static size_t
+put_signed(uint8_t *p, size_t end)
+{
+	static const uint8_t opt[] = { 0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 0 };
+	const char *hex = NULL;
+	struct buf b;
+
+	if (p[end - 3] == 48)
+		hex = dnskey_answer;
+	else if (p[end - 3] == 1)
+		hex = p[13] == 'g' ? good_answer : p[13] == 'e' ? evil_answer : NULL;
+	buf_init(&b, 1000);
+	if (hex != NULL && hex_decode(&b, view_str(hex)) == 0) {
+		p[7] = 2;
+		memcpy(p + end, buf_data(&b), b.len);
+		end += b.len;
+	}
+	p[11] = 1;
+	memcpy(p + end, opt, sizeof(opt));
+	buf_fini(&b);
+	return end + sizeof(opt);
 }
 
 /*
@@ -53,6 +104,8 @@ answer(uint8_t *p, size_t len)
 	p[2] = 0x84;
 	p[3] = 0;
 	memset(p + 6, 0, 6);
+	if (end > 20 && memcmp(p + end - 14, "\3sec\4test", 9) == 0)
+		return put_signed(p, end);
 	if (p[13] == 'n')
 		p[3] = DNS_RCODE_NXDOMAIN;
 	else if (p[13] == 's')
@@ -109,6 +162,7 @@ struct got {
 	unsigned	 count;
 	int		 code;
 	unsigned	 rcode, records;
+	enum dns_security security;
 	enum dnsd_source source;
 };
 
@@ -121,6 +175,7 @@ on_answer(const struct answer *a, enum dnsd_source source, void *arg)
 	g->code = a->code;
 	g->rcode = a->rcode;
 	g->records = a->count;
+	g->security = a->security;
 	g->source = source;
 }
 
@@ -189,6 +244,28 @@ test_failures(void **state)
 	assert_int_equal(map_count(dnsd.queries), 0);
 }
 
+/* The status is kept; what is bogus is a failure and not an answer (F7). */
+static void
+test_dnssec(void **state)
+{
+	struct got g;
+
+	(void)state;
+	assert_true(upstream_validates(dnsd.upstream));
+	g = ask("good.sec.test");
+	assert_int_equal(g.code, 0);
+	assert_int_equal(g.security, DNS_SECURE);
+	g = ask("good.sec.test");
+	assert_int_equal(g.source, DNSD_FROM_CACHE);
+	assert_int_equal(g.security, DNS_SECURE);
+	g = ask("evil.sec.test");
+	assert_int_equal(g.code, PK_ETEMP);
+	assert_int_equal(g.security, DNS_BOGUS);
+	assert_int_equal(g.records, 0);
+	g = ask("a9.stub.test");
+	assert_int_equal(g.security, DNS_INSECURE);
+}
+
 static void
 test_joined(void **state)
 {
@@ -239,14 +316,20 @@ setup(void **state)
 {
 	struct buf why;
 	unsigned port;
+	int fd;
 
 	(void)state;
 	log_init("upstream_test");
 	dnsd.loop = loop_new();
 	port = start_server(dnsd.loop);
+	fd = mkstemp(anchor_file);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, anchor, strlen(anchor)), strlen(anchor));
+	close(fd);
 	main_cf = xasprintf("dns_resolvers = 127.0.0.1@%u\ndns_stub_zones ="
-	    " stub.test=127.0.0.1@%u\ndns_timeout = 2s\n"
-	    "dns_overrides = over.stub.test/A=192.0.2.9\n", port, port);
+	    " stub.test=127.0.0.1@%u, sec.test=127.0.0.1@%u\ndns_timeout = 2s\n"
+	    "dns_overrides = over.stub.test/A=192.0.2.9\ndns_trust_anchor = %s\n",
+	    port, port, port, anchor_file);
 	dnsd.conf = conf_load("main.cf", view_str(main_cf), NULL, NULL);
 	if (dnsd.conf == NULL)
 		return -1;
@@ -264,6 +347,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	unlink(anchor_file);
 	conf_free((struct conf **)(uintptr_t)&dnsd.conf);
 	xfree(main_cf);
 	return 0;
@@ -275,6 +359,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_dnssec),
 		cmocka_unit_test(test_joined),
 		cmocka_unit_test(test_forget),
 	};
