@@ -6,13 +6,22 @@
  * one packet at its end. While logd is away (or does not read) they wait up
  * to a bound; what does not fit is counted (log_lost) and said once logd is
  * back: a process never stops working because of its log.
+ *
+ * All that belongs to the loop's thread. A line of another one (a disk that
+ * fails under qmgr's worker) goes past it: a packet of its own, straight into
+ * the socket, or to standard error.
  */
 #include "ipc/child_log.h"
 
+#include <sys/socket.h>
+
+#include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ipc/channel_internal.h"
 #include "sys/fd.h"
 #include "sys/stats.h"
 
@@ -31,7 +40,14 @@ static struct {
 	uint64_t	 lost;		/* since the last line that went through */
 	struct loop_deferred flush;
 	struct loop_timer retry;
+	pthread_t	 thread;	/* the loop's */
 } out;
+
+/* The channel's socket once more, for the other threads. */
+static struct {
+	pthread_mutex_t	 lock;
+	int		 fd;
+} direct = { PTHREAD_MUTEX_INITIALIZER, -1 };
 
 static void
 append(enum log_level level, const char *line, size_t len)
@@ -53,10 +69,76 @@ append(enum log_level level, const char *line, size_t len)
 	buf_added(&out.lines, ENTRY_HEADER + (size_t)n);
 }
 
+static bool
+in_other_thread(void)
+{
+	return !pthread_equal(pthread_self(), out.thread);
+}
+
+static void
+direct_set(int fd)
+{
+	pthread_mutex_lock(&direct.lock);
+	fd_close(&direct.fd);
+	direct.fd = fd;
+	pthread_mutex_unlock(&direct.lock);
+}
+
+static void
+put_head(struct buf *b, enum ipc_field tag, size_t len)
+{
+	uint16_t head[2] = { (uint16_t)tag, (uint16_t)len };
+
+	(void)buf_put(b, head, sizeof(head));
+}
+
+/* LOG_LINES with one line; ipc_out's stock of buffers is the loop's as well. */
+static void
+compose(struct buf *b, enum log_level level, const char *line, uint16_t n)
+{
+	struct ipc_header h = { .type = IPC_LOG_LINES };
+	uint64_t pid = (uint64_t)getpid();
+
+	h.length = (uint32_t)(4 + sizeof(pid) + 4 + ENTRY_HEADER) + n;
+	(void)buf_put(b, &h, sizeof(h));
+	put_head(b, IPC_F_PID, sizeof(pid));
+	(void)buf_put(b, &pid, sizeof(pid));
+	put_head(b, IPC_F_LINES, (size_t)ENTRY_HEADER + n);
+	(void)buf_put_char(b, (char)level);
+	(void)buf_put(b, &n, sizeof(n));
+	(void)buf_put(b, line, n);
+}
+
+static void
+sink_direct(enum log_level level, const char *line, size_t len)
+{
+	size_t n = len < LOG_LINE_MAX ? len : LOG_LINE_MAX;
+	struct buf b;
+	ssize_t sent = -1;
+
+	buf_init(&b, LOG_LINE_MAX + 64);
+	compose(&b, level, line, (uint16_t)n);
+	pthread_mutex_lock(&direct.lock);
+	if (direct.fd != -1)
+		sent = send(direct.fd, buf_data(&b), b.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	pthread_mutex_unlock(&direct.lock);
+	if (sent == -1) {
+		stats_add(STATS_C_log_lost, 1);
+		buf_reset(&b);
+		(void)buf_printf(&b, "%.*s\n", (int)n, line);
+		(void)fd_write_all(STDERR_FILENO, buf_data(&b), b.len);
+	}
+	buf_fini(&b);
+}
+
 static void
 sink(enum log_level level, const char *line, size_t len, void *arg)
 {
 	(void)arg;
+	if (in_other_thread()) {
+		sink_direct(level, line, len);
+		return;
+	}
 	append(level, line, len);
 	loop_defer(out.loop, &out.flush);
 }
@@ -128,6 +210,7 @@ on_closed(struct ipc_channel *ch, int why, void *arg)
 	(void)why;
 	(void)arg;
 	out.ch = NULL;
+	direct_set(-1);
 }
 
 static const struct ipc_channel_ops ops = { NULL, on_closed };
@@ -158,7 +241,8 @@ lines_to_stderr(void)
 void
 child_log_flush(void)
 {
-	if (out.loop == NULL)
+	/* Of another thread that gives up: its line is out. */
+	if (out.loop == NULL || in_other_thread())
 		return;
 	send_lines(NULL);
 	if (out.ch != NULL)
@@ -171,6 +255,7 @@ void
 child_log_init(struct loop *l, enum ipc_role self)
 {
 	out.loop = l;
+	out.thread = pthread_self();
 	out.self = self;
 	out.flush.fn = send_lines;
 	buf_init(&out.lines, WAITING_BYTES_MAX);
@@ -185,6 +270,9 @@ child_log_channel(int fd, uint64_t instance)
 	ipc_channel_free(&out.ch);
 	out.ch = ipc_channel_new(
 	    out.loop, fd, out.self, IPC_ROLE_logd, instance, &ops, NULL);
+	/* HELLO is first, whoever speaks. */
+	ipc_flush(out.ch);
+	direct_set(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	loop_defer(out.loop, &out.flush);
 }
 
@@ -197,6 +285,7 @@ child_log_fini(void)
 	log_set_sink(NULL, NULL);
 	log_set_flush(NULL);
 	ipc_channel_free(&out.ch);
+	direct_set(-1);
 	loop_timer_clear(out.loop, &out.retry);
 	loop_defer_cancel(out.loop, &out.flush);
 	buf_fini(&out.lines);

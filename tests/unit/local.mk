@@ -15,6 +15,7 @@ UNIT_TESTS += tests/unit/base/mem_test
 UNIT_TESTS += tests/unit/base/num_test
 UNIT_TESTS += tests/unit/base/view_test
 UNIT_TESTS += tests/unit/ipc/channel_test
+UNIT_TESTS += tests/unit/ipc/child_log_test
 UNIT_TESTS += tests/unit/ipc/child_test
 UNIT_TESTS += tests/unit/ipc/codec_test
 UNIT_TESTS += tests/unit/mail/address_test
