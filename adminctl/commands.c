@@ -81,6 +81,10 @@ static const struct command_arg table_get_args[] = {
 	{ "query", ARG_REQUIRED, "what to look up" },
 	END_ARGS
 };
+static const struct command_arg address_args[] = {
+	{ "address", ARG_REQUIRED, "user@domain" },
+	END_ARGS
+};
 static const struct command_arg config_show_args[] = {
 	{ "name", ARG_OPTIONAL, "one parameter (default: those that the file sets)" },
 	{ "all", ARG_FLAG, "with the defaults" },
@@ -164,6 +168,13 @@ static const struct column dns_cache_columns[] = {
 	{ "records", "RECORDS", COL_LIST },
 	END_COLUMNS
 };
+static const struct column table_columns[] = {
+	{ "table", "TABLE", COL_TEXT },
+	{ "entries", "ENTRIES", COL_NUMBER },
+	{ "lookups", "LOOK-UPS", COL_NUMBER },
+	{ "error", "ERROR", COL_TEXT },
+	END_COLUMNS
+};
 static const struct column override_columns[] = {
 	{ "name", "NAME", COL_TEXT },
 	{ "type", "TYPE", COL_TEXT },
@@ -233,6 +244,10 @@ const struct command commands[] = {
 	    "Makes an lmdb table from its text source, replaced in one step" },
 	{ "table get", ASK(lookupd, "table get"), table_get_args, NULL, NULL, NULL, NULL,
 	    "Looks a key up as the suite does" },
+	{ "lookup status", ASK(lookupd, "lookup status"), NULL, "tables", table_columns, NULL, NULL,
+	    "Lists the tables that the configuration names" },
+	{ "lookup address", ASK(lookupd, "lookup address"), address_args, NULL, NULL, NULL, NULL,
+	    "Says what an address is here, and where mail for it goes" },
 	{ "config show", HERE, config_show_args, NULL, NULL, NULL, run_config_show,
 	    "Prints parameters" },
 	{ "config check", HERE, NULL, NULL, NULL, NULL, run_config_check,
