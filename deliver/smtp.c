@@ -332,6 +332,28 @@ wants_connection(const struct smtp_dest *dest)
 	    dest->conf->destination_concurrency_limit;
 }
 
+/*
+ * No more connections may be made: behind the dot of a message that waits for
+ * its reply there is room for the next one (RFC 2920). Each connection has
+ * its turn.
+ */
+static void
+pipeline_waiting(struct smtp_dest *dest)
+{
+	struct smtp_conn *c, *next, *last = TAILQ_LAST(&dest->conns, smtp_conns);
+
+	for (c = TAILQ_FIRST(&dest->conns); c != NULL && dest->nwaiting > 0;
+	    c = next) {
+		next = c == last ? NULL : TAILQ_NEXT(c, link);
+		if (c->state != SMTP_CONN_BUSY || c->nworks != 1 ||
+		    !smtp_client_can_begin(&c->client))
+			continue;
+		TAILQ_REMOVE(&dest->conns, c, link);
+		TAILQ_INSERT_TAIL(&dest->conns, c, link);
+		smtp_session_work(c);
+	}
+}
+
 void
 smtp_dest_schedule(struct smtp_dest *dest)
 {
@@ -345,6 +367,8 @@ smtp_dest_schedule(struct smtp_dest *dest)
 		smtp_session_work(c);
 	while (wants_connection(dest) && have_route(dest))
 		smtp_conn_new(dest);
+	if (dest->nwaiting > dest->nconnecting)
+		pipeline_waiting(dest);
 	dest->scheduling = false;
 	if (dest->nconns == 0 && dest->nwaiting == 0)
 		loop_timer_set(dest->s->d->loop, &dest->linger, DEST_LINGER_MS);
