@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "master/environment.h"
+#include "master/master.h"
 #include "sys/fd.h"
 
 /* Exit statuses as of LSB init scripts where they fit. */
@@ -118,13 +119,32 @@ send_signal(pid_t pid, int number)
 
 /* ---- check ---- */
 
+/* Opens and closes every listener; what is wrong is said as master says it. */
+static bool
+ports_free(const struct command *c)
+{
+	struct master *m = XNEW(struct master);
+	struct listener_list fresh;
+	bool ok;
+
+	TAILQ_INIT(&m->listeners);
+	TAILQ_INIT(&m->procs);
+	ok = listeners_prepare(m, c->conf, &fresh);
+	TAILQ_CONCAT(&m->listeners, &fresh, link);
+	listeners_close(m);
+	xfree(m);
+	return ok;
+}
+
 static int
 run_check(struct command *c)
 {
 	struct environment e = { .conf = c->conf, .development = geteuid() != 0,
 	    .say = environment_note, .arg = c };
 
-	(void)environment_check(&e);
+	/* A running suite holds its own ports. */
+	if (environment_check(&e) && environment_running(c->conf) == 0 && !ports_free(c))
+		c->errors++;
 	if (c->errors > 0) {
 		fprintf(stderr, "postkeep: %u errors, %u warnings\n", c->errors, c->warnings);
 		return STATUS_FAILED;

@@ -70,7 +70,8 @@ def test_stop_says_421_and_finishes_what_is_open():
 
 def test_deliveries_in_flight_are_put_back():
     with Sink({"dot": "hang"}) as sink, Suite({
-            "relayhost": "[127.0.0.1]:%d" % sink.port, "drain_timeout": "2s"}) as s:
+            "relayhost": "[127.0.0.1]:%d" % sink.port, "drain_timeout": "2s",
+            "retry_schedule": "2s", "minimal_backoff_time": "2s"}) as s:
         s.send("x@far.test", HELLO)
         wait_for("delivery begun", lambda: "DATA" in sink.commands)
         assert s.stop() == 0
