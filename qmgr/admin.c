@@ -38,7 +38,7 @@ static const struct request_verb verbs[] = {
 	{ "queue priority", true, false, priority_begin, change_step, change_priority },
 	{ "queue flush", false, false, flush_begin, change_step, change_retry },
 	{ "queue freeze", false, false, freeze_begin, freeze_step, NULL },
-	{ "queue thaw", false, false, thaw_begin, freeze_step, NULL },
+	{ "queue thaw", false, false, thaw_begin, thaw_step, change_thaw },
 	{ "queue why", false, false, why_begin, why_step, NULL },
 	{ "queue check", false, false, check_begin, check_step, NULL },
 	{ "queue rebuild", false, false, NULL, rebuild_step, NULL },

@@ -76,7 +76,9 @@ change_end(struct request *rq)
 	    (unsigned long long)rq->changed);
 	buf_fini(&what);
 	buf_put_str(&rq->out, "{\"version\":1");
-	put_member_u64(&rq->out, "count", rq->changed);
+	put_member_u64(&rq->out, rq->verb->change == change_thaw ? "due" : "count", rq->changed);
+	if (rq->verb->change == change_thaw)
+		put_scopes(&rq->out, rq->q);
 	buf_put_char(&rq->out, '}');
 	request_part(rq, false, NULL);
 	feeder_restart(rq->q);
@@ -302,6 +304,7 @@ change_requeue(struct request *rq, struct message *m)
 		return false;
 	}
 	withdraw(rq, m);
+	expander_renew(rq->q);
 	m->due_ms = store_now_ms(s);
 	again = xreallocarray(NULL, (size_t)m->nrcpts + 1, sizeof(*again));
 	for (i = 0; i < m->nrcpts; i++) {
@@ -406,21 +409,21 @@ change_priority(struct request *rq, struct message *m)
 
 /* ---- freeze, thaw ---- */
 
+static const char *const scope_names[SCHED_SCOPES] = { "all", "domain", "transport" };
+
 static const char *
-scope_begin(struct request *rq, bool on)
+scope_begin(struct request *rq)
 {
-	static const char *const kinds[SCHED_SCOPES] = { "all", "domain", "transport" };
 	char *scope = request_take_text(rq, "scope"), *name = request_take_text(rq, "name");
 	unsigned kind = SCHED_SCOPES;
 
 	for (kind = 0; kind < SCHED_SCOPES; kind++)
-		if (scope != NULL && strcmp(scope, kinds[kind]) == 0)
+		if (scope != NULL && strcmp(scope, scope_names[kind]) == 0)
 			break;
 	xfree(scope);
 	rq->text = name != NULL ? view_dup_lower(view_str(name)) : NULL;
 	xfree(name);
 	rq->number = kind;
-	rq->phase = on;
 	if (kind == SCHED_SCOPES)
 		return "scope is all, domain or transport";
 	if ((kind == SCHED_SCOPE_ALL) != (rq->text == NULL))
@@ -434,59 +437,105 @@ scope_begin(struct request *rq, bool on)
 const char *
 freeze_begin(struct request *rq)
 {
-	return scope_begin(rq, true);
+	return scope_begin(rq);
 }
 
 const char *
 thaw_begin(struct request *rq)
 {
-	return scope_begin(rq, false);
+	return scope_begin(rq);
 }
 
+/* What is queued already waits with the rest; jobs under way go on. */
 static void
-freeze(struct request *rq)
+set_aside(struct request *rq, struct message *m)
 {
-	struct view name = view_str(rq->text);
-	bool on = rq->phase;
+	struct store *s = &rq->q->store;
+	struct recipient **frozen, *r;
+	size_t n = 0;
+	uint32_t i;
 
-	store_log_scope(&rq->q->store, on, rq->number, name);
-	sched_freeze(rq->q->sched, on, (enum sched_scope)rq->number, name);
-	child_audit(rq->q->child, rq->uid, "%s %u %s", rq->verb->name, rq->number,
-	    rq->text != NULL ? rq->text : "all");
-	if (!on && rq->number == SCHED_SCOPE_DOMAIN)
-		rq->sel.domain = xstrdup(rq->text);
-	if (!on && rq->number == SCHED_SCOPE_TRANSPORT)
-		rq->sel.transport = xstrdup(rq->text);
-	walk_init(&rq->walk, rq->q, &rq->sel, 0);
-	rq->walking = true;
+	if (m->rcpts == NULL || m->nbusy == 0)
+		return;
+	frozen = xreallocarray(NULL, (size_t)m->nrcpts + 1, sizeof(*frozen));
+	for (i = 0; i < m->nrcpts; i++) {
+		r = m->rcpts[i];
+		if (r == NULL || r->state != RCPT_QUEUED || !sched_frozen(rq->q->sched, r))
+			continue;
+		sched_remove(rq->q->sched, r);
+		qmgr_set_aside(rq->q, r);
+		frozen[n++] = r;
+	}
+	if (n > 0) {
+		store_log_rows(s, m, frozen, n);
+		store_settle(s, m);
+	}
+	xfree(frozen);
 }
 
-/* What was put off because of the freeze is due when that ends. */
 bool
 freeze_step(struct request *rq)
 {
-	uint64_t end = clock_mono_ms() + REQUEST_STEP_MS, id;
+	struct view name = view_str(rq->text);
 	struct message *m;
+	size_t i;
 
-	if (!rq->walking)
-		freeze(rq);
-	if (rq->q->store.ndirty > DIRTY_MAX) {
-		store_checkpoint(&rq->q->store, true);
-		return true;
-	}
-	while (!rq->phase && rq->number != SCHED_SCOPE_ALL && walk_next(&rq->walk, &id)) {
-		if (matches(rq, id) && (m = store_message(&rq->q->store, id)) != NULL)
-			change_retry(rq, m);
-		if (clock_mono_ms() >= end)
-			return true;
-	}
-	if (!rq->phase) {
-		feeder_restart(rq->q);
-		sched_kick(rq->q->sched);
-	}
+	store_log_scope(&rq->q->store, true, rq->number, name);
+	sched_freeze(rq->q->sched, true, (enum sched_scope)rq->number, name);
+	child_audit(rq->q->child, rq->uid, "%s %s %s", rq->verb->name, scope_names[rq->number],
+	    rq->text != NULL ? rq->text : "");
+	walk_init(&rq->walk, rq->q, &rq->sel, 0);
+	rq->walking = true;
+	/* Only what is in memory can be queued. */
+	for (i = 0; i < rq->walk.nmem; i++)
+		if ((m = store_peek(&rq->q->store, rq->walk.mem[i])) != NULL)
+			set_aside(rq, m);
 	buf_put_str(&rq->out, "{\"version\":1");
 	put_scopes(&rq->out, rq->q);
 	buf_put_char(&rq->out, '}');
 	request_part(rq, false, NULL);
 	return false;
+}
+
+bool
+change_thaw(struct request *rq, struct message *m)
+{
+	uint64_t now = store_now_ms(&rq->q->store);
+	bool changed = false;
+	struct recipient *r;
+	uint32_t i;
+
+	for (i = 0; m->rcpts != NULL && i < m->nrcpts; i++) {
+		r = m->rcpts[i];
+		if (r == NULL || (r->flags & RCPT_FROZEN) == 0 || r->state != RCPT_WAIT ||
+		    sched_frozen(rq->q->sched, r))
+			continue;
+		r->flags &= (uint8_t)~RCPT_FROZEN;
+		r->due_ms = now;
+		store_touch(&rq->q->store, m, r);
+		changed = true;
+	}
+	if (changed)
+		go_on(rq, m);
+	else
+		store_settle(&rq->q->store, m);
+	return changed;
+}
+
+/* The scope is open at once; then what waited for it is called. */
+bool
+thaw_step(struct request *rq)
+{
+	struct view name = view_str(rq->text);
+
+	if (!rq->walking) {
+		store_log_scope(&rq->q->store, false, rq->number, name);
+		sched_freeze(rq->q->sched, false, (enum sched_scope)rq->number, name);
+		rq->sel.all = rq->number == SCHED_SCOPE_ALL;
+		if (rq->number == SCHED_SCOPE_DOMAIN)
+			rq->sel.domain = xstrdup(rq->text);
+		if (rq->number == SCHED_SCOPE_TRANSPORT)
+			rq->sel.transport = xstrdup(rq->text);
+	}
+	return change_step(rq);
 }

@@ -173,6 +173,8 @@ bool	change_priority(struct request *rq, struct message *m);
 const char *freeze_begin(struct request *rq);
 const char *thaw_begin(struct request *rq);
 bool	freeze_step(struct request *rq);
+bool	thaw_step(struct request *rq);
+bool	change_thaw(struct request *rq, struct message *m);
 /* admin_why.c */
 const char *why_begin(struct request *rq);
 bool	why_step(struct request *rq);

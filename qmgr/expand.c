@@ -54,6 +54,7 @@ struct answer {
 	struct result	*results;
 	size_t		nresults;
 	uint64_t	known_ms;
+	uint64_t	generation;	/* of the tables it was asked with */
 	uint64_t	call;
 	TAILQ_HEAD(, waiter) waiters;
 	TAILQ_ENTRY(answer) age;
@@ -75,6 +76,7 @@ struct expander {
 	TAILQ_HEAD(, answer) by_age;
 	TAILQ_HEAD(, expansion) waiting;
 	size_t		inflight;
+	uint64_t	generation;
 	bool		pumping;
 };
 
@@ -420,6 +422,7 @@ ask(struct expander *e, struct message *m, struct view address)
 
 	a->e = e;
 	a->address = view_dup(address);
+	a->generation = e->generation;
 	TAILQ_INIT(&a->waiters);
 	map_put(e->answers, address, a);
 	e->inflight++;
@@ -443,7 +446,8 @@ step(struct expander *e, struct expansion *x, struct message *m)
 		return;
 	a = map_get(e->answers, recipient_address(r));
 	if (a != NULL && a->known) {
-		if (loop_now_ms(e->q->loop) - a->known_ms <= CACHE_MS) {
+		if (a->generation == e->generation &&
+		    loop_now_ms(e->q->loop) - a->known_ms <= CACHE_MS) {
 			apply(e->q, m, r, a);
 			return;
 		}
@@ -513,6 +517,12 @@ expander_start(struct qmgr *q, struct message *m)
 	m->njobs++;
 	TAILQ_INSERT_TAIL(&e->waiting, x, link);
 	pump(e);
+}
+
+void
+expander_renew(struct qmgr *q)
+{
+	q->expander->generation++;
 }
 
 void

@@ -138,6 +138,7 @@ reload(struct child *c, const struct conf *old)
 	self.q.conf = child_conf(c);
 	if (self.open) {
 		sched_configure(self.q.sched, self.q.conf);
+		expander_renew(&self.q);
 		sched_kick(self.q.sched);
 	}
 }

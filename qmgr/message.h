@@ -52,7 +52,8 @@ enum rcpt_flag {
 	RCPT_EXPANDING	= 8,	/* lookupd was asked */
 	RCPT_REPORTING	= 16,	/* in a job at bounce */
 	RCPT_CLOSED	= 32,	/* not counted as open any more */
-	RCPT_DISK_FLAGS	= RCPT_ROUTED
+	RCPT_FROZEN	= 64,	/* waits for a thaw */
+	RCPT_DISK_FLAGS	= RCPT_ROUTED | RCPT_FROZEN
 };
 
 struct sched_entry;

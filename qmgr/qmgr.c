@@ -240,6 +240,13 @@ suspend(struct qmgr *q, struct message *m, struct recipient *r, const struct des
 	return qmgr_recipient_deferred(q, m, r, d->transport->conf) ? "deferred" : "expired";
 }
 
+void
+qmgr_set_aside(struct qmgr *q, struct recipient *r)
+{
+	r->flags |= RCPT_FROZEN;
+	r->due_ms = store_now_ms(&q->store) + FROZEN_WAIT_MS;
+}
+
 /* Queues r, or has its outcome at once: then its word for the log, else NULL. */
 static const char *
 place(struct qmgr *q, struct message *m, struct recipient *r, bool *changed)
@@ -248,9 +255,10 @@ place(struct qmgr *q, struct message *m, struct recipient *r, bool *changed)
 
 	*changed = true;
 	if (sched_frozen(q->sched, r)) {
-		r->due_ms = store_now_ms(&q->store) + FROZEN_WAIT_MS;
+		qmgr_set_aside(q, r);
 		return NULL;
 	}
+	r->flags &= (uint8_t)~RCPT_FROZEN;
 	d = sched_destination(q->sched, r->route);
 	if (d == NULL) {
 		recipient_set_status(r, VIEW("4.3.5"), VIEW("none"),

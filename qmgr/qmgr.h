@@ -57,6 +57,8 @@ void	qmgr_activate(struct qmgr *q, struct message *m);
 void	qmgr_run(struct qmgr *q, struct message *m);
 /* m's record cannot be read: held, and said. */
 void	qmgr_damaged(struct qmgr *q, struct message *m, int error);
+/* r's scope is frozen: it waits for the thaw (admin_change.c). The caller journals it. */
+void	qmgr_set_aside(struct qmgr *q, struct recipient *r);
 /*
  * Outcome of recipient r of m, already set in r (state, status); writes the log line
  * "to=<>, ... status=what (text)". program: "smtp", for the reader of the log.
@@ -122,6 +124,8 @@ void	expander_init(struct qmgr *q);
 void	expander_fini(struct qmgr *q);
 /* Asks for every recipient without a route; qmgr_run() is called again when all are known. */
 void	expander_start(struct qmgr *q, struct message *m);
+/* What was answered until now is not used for what comes. */
+void	expander_renew(struct qmgr *q);
 
 /* ---- feed.c: from the index into memory ---- */
 
