@@ -67,6 +67,8 @@ answer_part(struct ipc_msg *m, int error, void *arg)
 	json_t *part;
 	bool last, go_on;
 
+	if (a->done)
+		return 0;
 	if (error != 0) {
 		fprintf(stderr, "adminctl: %s: %s\n", ipc_role_name(a->role), pk_strerror(error));
 		finish(a, EXIT_DOWN);

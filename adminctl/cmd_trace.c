@@ -354,6 +354,8 @@ tell(struct buf *b, const struct told *e)
 	text = view_trim(view_from(text, (size_t)(colon + 1)));
 	if (view_starts(text, VIEW("client=")))
 		buf_printf(b, "came from %.*s", VIEW_ARG(value_of(text, "client=")));
+	else if (view_eq(text, VIEW("message-id=<>")))
+		buf_put_str(b, "has no Message-ID");
 	else if (view_starts(text, VIEW("message-id=")))
 		buf_printf(b, "calls itself %.*s", VIEW_ARG(value_of(text, "message-id=")));
 	else if (view_starts(text, VIEW("from="))) {

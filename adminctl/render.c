@@ -19,6 +19,7 @@
 #include "base/num.h"
 
 #define CELL_MAX	512
+#define DEPTH_MAX	4
 #define COLUMNS_MAX	24
 /* Widths are settled by the first rows; a listing of a million cannot wait for the rest. */
 #define ROWS_BEFORE_WIDTHS 200
@@ -135,47 +136,6 @@ kind_of_key(const char *key)
 	return COL_TEXT;
 }
 
-static void
-object_lines(const json_t *object, unsigned depth)
-{
-	const char *key;
-	json_t *v;
-	struct buf b;
-
-	buf_init(&b, 1 << 20);
-	json_object_foreach((json_t *)object, key, v) {
-		if (depth == 0 && strcmp(key, "version") == 0)
-			continue;
-		if (json_is_object(v) && depth < 4) {
-			printf("%*s%s:\n", (int)depth * 2, "", key);
-			object_lines(v, depth + 1);
-			continue;
-		}
-		if (json_is_array(v) && json_is_object(json_array_get(v, 0)) && depth < 4) {
-			size_t i;
-			json_t *item;
-
-			printf("%*s%s:\n", (int)depth * 2, "", key);
-			json_array_foreach(v, i, item) {
-				object_lines(item, depth + 1);
-				if (i + 1 < json_array_size(v))
-					putchar('\n');
-			}
-			continue;
-		}
-		buf_reset(&b);
-		render_value(&b, v, kind_of_key(key));
-		printf("%*s%s: %s\n", (int)depth * 2, "", key, buf_cstr(&b));
-	}
-	buf_fini(&b);
-}
-
-void
-render_object(const json_t *object)
-{
-	object_lines(object, 0);
-}
-
 const json_t *
 render_find(const json_t *v, const char *path)
 {
@@ -200,6 +160,7 @@ struct render_table {
 	const struct column *columns;
 	size_t		 ncolumns;
 	size_t		 width[COLUMNS_MAX];
+	int		 indent;
 	json_t		*waiting;	/* rows kept until the widths are settled */
 	bool		 settled;
 };
@@ -236,6 +197,8 @@ put_cell(struct render_table *t, size_t i, struct view text)
 	bool right = c->kind == COL_NUMBER || c->kind == COL_SIZE || c->kind == COL_MICRO;
 	bool last = i + 1 == t->ncolumns;
 
+	if (i == 0)
+		printf("%*s", t->indent, "");
 	if (right)
 		printf("%*s%.*s%s", pad, "", VIEW_ARG(text), last ? "\n" : "  ");
 	else if (last)
@@ -319,6 +282,96 @@ render_table_free(struct render_table **tp)
 	json_decref(t->waiting);
 	xfree(t);
 	*tp = NULL;
+}
+
+static void	object_lines(const json_t *object, unsigned depth);
+
+/* Rows that share their keys are easier to read as a table. */
+static void
+rows_table(const json_t *rows, unsigned depth)
+{
+	struct column columns[COLUMNS_MAX + 1] = { { NULL, NULL, COL_TEXT } };
+	struct render_table *t;
+	const char *key;
+	size_t n = 0;
+	json_t *v;
+
+	json_object_foreach(json_array_get(rows, 0), key, v)
+		if (n < COLUMNS_MAX)
+			columns[n++] = (struct column){ key, key, kind_of_key(key) };
+	t = render_table_new(columns);
+	t->indent = (int)depth * 2;
+	render_table_rows(t, rows);
+	render_table_free(&t);
+}
+
+/* True if every row is an object of plain values and few enough columns for a line. */
+static bool
+is_tabular(const json_t *rows)
+{
+	const char *key;
+	size_t i;
+	json_t *row, *v;
+
+	json_array_foreach(rows, i, row) {
+		if (!json_is_object(row) || json_object_size(row) > 8)
+			return false;
+		json_object_foreach(row, key, v)
+			if (json_is_object(v) || json_is_array(v) || json_string_length(v) > 60)
+				return false;
+	}
+	return i > 0;
+}
+
+static void
+object_rows(const json_t *rows, unsigned depth)
+{
+	size_t i;
+	json_t *item;
+
+	if (is_tabular(rows)) {
+		rows_table(rows, depth);
+		return;
+	}
+	json_array_foreach(rows, i, item) {
+		object_lines(item, depth);
+		if (i + 1 < json_array_size(rows))
+			putchar('\n');
+	}
+}
+
+static void
+object_lines(const json_t *object, unsigned depth)
+{
+	const char *key;
+	json_t *v;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	json_object_foreach((json_t *)object, key, v) {
+		bool rows = json_is_array(v) && json_is_object(json_array_get(v, 0));
+
+		if (depth == 0 && strcmp(key, "version") == 0)
+			continue;
+		if (depth < DEPTH_MAX && (json_is_object(v) || rows)) {
+			printf("%*s%s:\n", (int)depth * 2, "", key);
+			if (rows)
+				object_rows(v, depth + 1);
+			else
+				object_lines(v, depth + 1);
+			continue;
+		}
+		buf_reset(&b);
+		render_value(&b, v, kind_of_key(key));
+		printf("%*s%s: %s\n", (int)depth * 2, "", key, buf_cstr(&b));
+	}
+	buf_fini(&b);
+}
+
+void
+render_object(const json_t *object)
+{
+	object_lines(object, 0);
 }
 
 static bool progress_shown;
