@@ -12,9 +12,6 @@
  */
 #include "deliver/deliver.h"
 
-#include <sys/stat.h>
-
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,19 +77,6 @@ deliver_leave(struct deliver *d)
 	if (d->qmgr != NULL)
 		ipc_flush(d->qmgr);
 	child_exit(d->child, 0);
-}
-
-const char *
-deliver_empty_root(const struct deliver *d)
-{
-	static char *path;
-
-	if (path == NULL)
-		path = xasprintf("%s/empty", d->conf->runtime_directory);
-	if (mkdir(path, 0755) == -1 && errno != EEXIST &&
-	    !child_development(d->child))
-		log_fatal("create %s: %s", path, strerror(errno));
-	return path;
 }
 
 static void

@@ -76,8 +76,6 @@ void	deliver_send(struct deliver *d, struct ipc_out *o);
 /* The job leaves the table (job_finish calls it). */
 void	deliver_forget(struct deliver *d, struct job *j);
 void	deliver_count(struct deliver *d, enum job_result what);
-/* An empty folder, to be the root of who needs no file. Before confinement. */
-const char *deliver_empty_root(const struct deliver *d);
 /* Ends the process when the loop comes round. */
 void	deliver_leave(struct deliver *d);
 

@@ -439,8 +439,6 @@ smtp_confine(struct deliver *d, struct sandbox_spec *spec)
 	bool lmtp = context(d)->lmtp;
 
 	spec->needs = SANDBOX_CONNECT_INET | (lmtp ? SANDBOX_CONNECT_UNIX : 0);
-	/* lmtp reaches its sockets by their paths. */
-	spec->chroot_dir = lmtp ? NULL : deliver_empty_root(d);
 	spec->rlimit_nofile = NOFILE;
 }
 
