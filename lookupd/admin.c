@@ -115,7 +115,7 @@ route_row(const struct resolver_route *r)
 	}
 	if (r->dsn != NULL) {
 		json_object_set_new(row, "dsn", json_text(view_str(r->dsn)));
-		json_object_set_new(row, "text", json_text(view_str(r->text)));
+		json_object_set_new(row, "reason", json_text(view_str(r->text)));
 	}
 	return row;
 }
@@ -140,7 +140,8 @@ address_verb(struct lookupd *d, struct ipc_channel *ch, uint32_t id, const json_
 	resolver_check(d->resolver, view_str(address), ROUTE_FLAG_VALIDATE, &c);
 	j = json_pack("{s:i, s:s, s:s, s:s, s:s}", "version", 1, "address", address,
 	    "class", classes[c.class], "verdict", verdicts[c.verdict], "dsn", c.dsn);
-	json_object_set_new(j, "text", json_text(buf_view(&c.text)));
+	if (c.text.len > 0)
+		json_object_set_new(j, "reason", json_text(buf_view(&c.text)));
 	resolver_check_fini(&c);
 	routes = json_array();
 	resolver_expand(d->resolver, view_str(address), &e);

@@ -117,6 +117,10 @@ tables_scan_files(const struct conf *conf, void (*fn)(const char *path, void *ar
 
 /* ---- opening ---- */
 
+/* Postfix's others: said at once and not only when they are asked. */
+static const char postfix_types[] = ", btree, cdb, dbm, environ, ldap, memcache, mongodb,"
+    " mysql, nis, nisplus, pgsql, pipemap, randmap, regexp, sdbm, socketmap, sqlite, tcp";
+
 static bool
 is_known_type(struct view spec)
 {
@@ -126,6 +130,7 @@ is_known_type(struct view spec)
 
 	buf_init(&types, 1000);
 	table_put_types(&types);
+	buf_put_str(&types, postfix_types);
 	list = buf_view(&types);
 	type = view_head(spec, (size_t)view_find(spec, ':'));
 	while (!known && view_next(&list, ", ", &word))
