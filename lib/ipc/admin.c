@@ -25,6 +25,8 @@
 /* Strangers at once who wait for their refusal, and how long. */
 #define REFUSED_MAX	16
 #define REFUSED_MS	5000
+/* Any user may connect: who does it in a loop shall not fill the log. */
+#define REFUSED_PER_S	5
 #define GROUPS_MAX	1024
 #define VERB_MAX	64
 #define ACCEPT_PAUSE_MS	1000
@@ -50,6 +52,8 @@ struct admin_listener {
 	TAILQ_HEAD(, admin_connection) connections;
 	unsigned	 nconnections;
 	unsigned	 nrefused;
+	uint64_t	 refused_s;	/* in this second of the loop's clock... */
+	unsigned	 refused_in_s;	/* ... so many */
 };
 
 static bool
@@ -158,6 +162,18 @@ on_closed(struct ipc_channel *ch, int why, void *arg)
 
 static const struct ipc_channel_ops channel_ops = { on_message, on_closed };
 
+/* False for one stranger too many: neither an answer nor a line in the log. */
+static bool
+may_refuse(struct admin_listener *al)
+{
+	uint64_t now_s = loop_now_ms(al->loop) / 1000;
+
+	if (now_s != al->refused_s)
+		al->refused_in_s = 0;
+	al->refused_s = now_s;
+	return al->nrefused < REFUSED_MAX && al->refused_in_s++ < REFUSED_PER_S;
+}
+
 static void
 let_in(struct admin_listener *al, int fd)
 {
@@ -165,14 +181,13 @@ let_in(struct admin_listener *al, int fd)
 	bool refused = !is_allowed(al, fd, &cred);
 	struct admin_connection *conn;
 
-	if (refused)
-		log_warn("admin: uid %u is neither root nor in admin_group",
-		    (unsigned)cred.uid);
-	if (refused ? al->nrefused >= REFUSED_MAX :
-		      al->nconnections >= CONNECTIONS_MAX) {
+	if (refused ? !may_refuse(al) : al->nconnections >= CONNECTIONS_MAX) {
 		fd_close(&fd);
 		return;
 	}
+	if (refused)
+		log_warn("admin: uid %u is neither root nor in admin_group",
+		    (unsigned)cred.uid);
 	conn = XNEW(struct admin_connection);
 	conn->listener = al;
 	conn->refused = refused;

@@ -14,6 +14,7 @@ UNIT_TESTS += tests/unit/base/map_test
 UNIT_TESTS += tests/unit/base/mem_test
 UNIT_TESTS += tests/unit/base/num_test
 UNIT_TESTS += tests/unit/base/view_test
+UNIT_TESTS += tests/unit/ipc/admin_test
 UNIT_TESTS += tests/unit/ipc/channel_test
 UNIT_TESTS += tests/unit/ipc/child_log_test
 UNIT_TESTS += tests/unit/ipc/child_test
