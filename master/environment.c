@@ -22,6 +22,7 @@
 #include "ipc/ipc.h"
 #include "master/environment.h"
 #include "sys/fd.h"
+#include "table/table.h"
 
 static void say(struct environment *e, char level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -208,9 +209,47 @@ check_directories(struct environment *e)
 	}
 }
 
+/* ---- tables ---- */
+
+/* One item of a list of tables; lookupd opens them and says what is wrong inside. */
+static void
+check_table(struct environment *e, const char *param, struct view item, struct view types)
+{
+	ptrdiff_t colon = view_find(item, ':');
+	struct view type, all = types;
+
+	while (colon > 0 && view_next(&all, ", ", &type))
+		if (view_eq(type, view_head(item, (size_t)colon)))
+			return;
+	say(e, 'e', "%s: \"%.*s\" is not TYPE:NAME with one of the types %.*s", param,
+	    VIEW_ARG(view_head(item, 100)), VIEW_ARG(types));
+}
+
+static void
+check_tables(struct environment *e)
+{
+	struct view list, item;
+	struct buf types;
+	size_t i;
+
+	buf_init(&types, 1024);
+	table_put_types(&types);
+	for (i = 0; i < conf_nrows; i++) {
+		if (conf_rows[i].type != CONF_LIST ||
+		    !view_caseends(view_str(conf_rows[i].name), VIEW("_maps")))
+			continue;
+		list = view_str(*(const char *const *)
+		    ((const char *)e->conf + conf_rows[i].offset));
+		while (conf_list_next(&list, &item))
+			check_table(e, conf_rows[i].name, item, buf_view(&types));
+	}
+	buf_fini(&types);
+}
+
 bool
 environment_check(struct environment *e)
 {
+	check_tables(e);
 	check_users(e);
 	check_programs(e);
 	check_directories(e);
