@@ -121,7 +121,7 @@ put_message(struct checkpoint *c, struct message *m, struct buf *row)
 	}
 	if ((m->flags & MESSAGE_EXPANDED) != 0 && m->rcpts != NULL) {
 		put_recipients(c, m, row);
-		m->flags |= MESSAGE_LOGGED;
+		m->flags |= MESSAGE_LOGGING;
 	}
 	put_due(c, m, store_message_due(c->store, m));
 	buf_reset(row);
@@ -263,6 +263,9 @@ after_commit(struct checkpoint *c)
 	for (i = 0; i < c->nmessages; i++) {
 		m = c->messages[i];
 		m->flags &= (uint16_t)~MESSAGE_COMMITTING;
+		if ((m->flags & MESSAGE_LOGGING) != 0)
+			m->flags |= MESSAGE_LOGGED;
+		m->flags &= (uint16_t)~MESSAGE_LOGGING;
 		if ((m->flags & (MESSAGE_FINISHED | MESSAGE_DIRTY)) == MESSAGE_FINISHED)
 			m->flags &= (uint16_t)~MESSAGE_INDEXED;
 		store_settle(s, m);

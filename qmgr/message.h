@@ -86,6 +86,7 @@ enum message_flag {
 	MESSAGE_DAMAGED		= 8,	/* content does not pass its check */
 	MESSAGE_WARNED		= 16,	/* delay was reported */
 	MESSAGE_IS_DSN		= 32,
+	MESSAGE_LOGGING		= 16384,	/* LOGGED once the checkpoint under way is committed */
 	MESSAGE_PARTIAL		= 8192,	/* from a rebuild: some recipients were done (done.h) */
 	MESSAGE_DISK_FLAGS	= 63 | MESSAGE_PARTIAL,
 

@@ -464,14 +464,48 @@ count_open(struct store *s, struct message *m)
 	for (i = 0; i < m->nrcpts; i++) {
 		if (m->rcpts[i] == NULL)
 			continue;
-		if (recipient_done(m->rcpts[i]))
-			m->rcpts[i]->flags |= RCPT_CLOSED;
-		else
+		if (!recipient_done(m->rcpts[i])) {
 			open++;
+			continue;
+		}
+		/* The journal that says so goes with the next checkpoint. */
+		if ((m->rcpts[i]->flags & RCPT_CLOSED) == 0)
+			done_add(&s->done, m->segment, m->id,
+			    done_recipient(recipient_address(m->rcpts[i])));
+		m->rcpts[i]->flags |= RCPT_CLOSED;
 	}
 	s->open_recipients += open;
 	s->open_recipients -= m->nopen;
 	m->nopen = open;
+}
+
+/*
+ * In a rebuild: results of an expansion that only the lost index had. The
+ * rest of it is not known, so the message is expanded again; what is done
+ * stays done.
+ */
+static void
+rows_without_expansion(struct store *s, struct message *m, struct cursor *c, uint64_t n)
+{
+	struct recipient *r;
+	size_t len;
+
+	while (n-- > 0) {
+		take_n(c, 4);
+		len = (size_t)take_n(c, 4);
+		if (c->bad || len > c->rest.len)
+			return;
+		if (recipient_row_get(view_head(c->rest, len), 0, s->routes, &r) == 0) {
+			if (recipient_done(r)) {
+				done_add(&s->done, m->segment, m->id,
+				    done_recipient(recipient_address(r)));
+				m->flags |= MESSAGE_PARTIAL;
+			}
+			recipient_free(r, s->routes);
+		}
+		c->rest = view_from(c->rest, len);
+	}
+	store_changed(s, m);
 }
 
 static void
@@ -485,6 +519,10 @@ replay_rows(struct store *s, struct cursor *c)
 
 	if (m == NULL || c->bad)
 		return;
+	if ((m->flags & MESSAGE_EXPANDED) == 0 && (flags & JOURNAL_ROWS_WHOLE) == 0) {
+		rows_without_expansion(s, m, c, n);
+		return;
+	}
 	if (m->rcpts == NULL) {
 		m->rcpts = xcalloc(m->nrcpts, sizeof(*m->rcpts));
 	} else if ((m->flags & MESSAGE_EXPANDED) == 0) {
@@ -512,12 +550,13 @@ replay_message(struct store *s, struct cursor *c)
 {
 	uint64_t id = take_n(c, 8);
 	struct message *m = store_message(s, id), *row;
+	unsigned mask;
 
 	if (m == NULL || message_row_get(c->rest, id, s->senders, &row) != 0)
 		return;
 	/* The expansion is what the rows say. */
-	m->flags = (uint16_t)((m->flags & ~((unsigned)MESSAGE_DISK_FLAGS & ~(unsigned)MESSAGE_EXPANDED)) |
-	    (row->flags & MESSAGE_DISK_FLAGS & ~(unsigned)MESSAGE_EXPANDED));
+	mask = MESSAGE_DISK_FLAGS & ~(unsigned)(MESSAGE_EXPANDED | MESSAGE_PARTIAL);
+	m->flags = (uint16_t)((m->flags & ~mask) | (row->flags & mask));
 	m->priority = row->priority;
 	m->due_ms = row->due_ms;
 	m->attempts = row->attempts;
@@ -525,6 +564,8 @@ replay_message(struct store *s, struct cursor *c)
 	m->hold = row->hold;
 	row->hold = NULL;
 	row->nrcpts = 0;
+	done_add(&s->done, m->segment, id,
+	    (m->flags & MESSAGE_HELD) != 0 ? DONE_HELD : DONE_RELEASED);
 	message_free(row, s->senders, s->routes);
 	store_changed(s, m);
 }

@@ -116,9 +116,11 @@ load(struct store *s, uint64_t id)
 		index_rest(s->index);
 		return NULL;
 	}
-	m->flags |= MESSAGE_INDEXED | MESSAGE_LOGGED;
-	if ((m->flags & MESSAGE_EXPANDED) != 0)
+	m->flags |= MESSAGE_INDEXED;
+	if ((m->flags & MESSAGE_EXPANDED) != 0) {
+		m->flags |= MESSAGE_LOGGED;
 		rc = load_recipients(s, m);
+	}
 	index_rest(s->index);
 	if (rc != 0) {
 		log_error("queue/index: recipients of %010llX are damaged; `queue rebuild` "
@@ -316,7 +318,7 @@ put_row(struct buf *b, const struct recipient *r)
 static void
 log_all_rows(struct store *s, struct message *m)
 {
-	uint32_t head[2] = { m->flags & MESSAGE_DISK_FLAGS, 0 }, i;
+	uint32_t head[2] = { (m->flags & MESSAGE_DISK_FLAGS) | JOURNAL_ROWS_WHOLE, 0 }, i;
 	struct buf *b = journal_begin(s->journal, JOURNAL_ROWS);
 
 	for (i = 0; i < m->nrcpts; i++)
