@@ -62,12 +62,16 @@ def test_broken_table_defers_and_says_where():
         s.wait_mail("alice")
         os.remove(os.path.join(s.etc, "mailboxes"))
         os.mkdir(os.path.join(s.etc, "mailboxes"))
-        with s.client() as c:
-            c.ehlo()
-            c.expect(250, "MAIL FROM:<a@src.test>")
-            code, _ = c.cmd("RCPT TO:<bob@example.test>")
-            assert code in (250, 451), code      # the old version stays in use, or 4xx
-        s.wait_log("mailboxes")
+
+        def said():
+            with s.client() as c:
+                c.ehlo()
+                c.expect(250, "MAIL FROM:<a@src.test>")
+                code, _ = c.cmd("RCPT TO:<bob@example.test>")
+                assert code in (250, 451), code     # the old version stays in use, or 4xx
+            return "mailboxes" in s.log()
+        # Tables are looked at again once a second, and answers remembered for two.
+        wait_for("a complaint that names the table", said, 15, 0.5)
         os.rmdir(os.path.join(s.etc, "mailboxes"))
         s.write("mailboxes", "alice@example.test alice/\nbob@example.test bob/\n")
 
