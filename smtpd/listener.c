@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define ACCEPT_BATCH	16
+#define ACCEPT_BATCH	4
 /* After EMFILE and its like. */
 #define PAUSE_MS	1000
 

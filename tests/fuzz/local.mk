@@ -39,6 +39,8 @@ FUZZERS += tests/fuzz/texthash
 tests_fuzz_texthash_LDADD = $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/dns_rdata
 tests_fuzz_dns_rdata_LDADD = dnsd/libdnsd.a $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/smtpd_session
+tests_fuzz_smtpd_session_LDADD = smtpd/libsmtpd.a $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap

@@ -73,6 +73,10 @@ tests_unit_smtpd_relay_test_LDADD = smtpd/libsmtpd.a $(LDADD)
 UNIT_TESTS += tests/unit/smtpd/restrictions_test
 tests_unit_smtpd_restrictions_test_SOURCES = tests/unit/smtpd/restrictions_test.c $(SMTPD_HARNESS)
 tests_unit_smtpd_restrictions_test_LDADD = smtpd/libsmtpd.a $(LDADD)
+UNIT_TESTS += tests/unit/smtpd/walk_test
+tests_unit_smtpd_walk_test_SOURCES = tests/unit/smtpd/walk_test.c $(SMTPD_HARNESS)
+tests_unit_smtpd_walk_test_LDADD = smtpd/libsmtpd.a $(LDADD)
+UNIT_TESTS += tests/unit/sys/client_limits_test
 SMTPD_HARNESS = tests/unit/smtpd/harness.c tests/unit/smtpd/harness.h
 
 UNIT_TESTS += tests/unit/deliver/smtp_test
