@@ -25,8 +25,12 @@
 #include "base/mem.h"
 #include "base/num.h"
 
-/* A destination nobody uses is forgotten with its route. */
-#define DEST_LINGER_MS	60000
+/*
+ * A destination nobody uses is forgotten with its route, and with the host
+ * that its next attempt is to avoid: longer than the first waits of
+ * retry_schedule.
+ */
+#define DEST_LINGER_MS	180000
 #define NOFILE		65536
 
 static struct smtp *
@@ -198,6 +202,7 @@ dest_free(struct smtp_dest *dest)
 	smtp_resolver_cancel(&dest->resolver);
 	smtp_route_unref(&dest->route);
 	map_del(dest->s->dests, view_of(dest->key, dest->key_len));
+	xfree(dest->avoid);
 	xfree(dest->transport);
 	xfree(dest->nexthop);
 	xfree(dest->key);
@@ -239,6 +244,13 @@ dest_get(struct smtp *s, const struct job *j)
 	}
 	buf_fini(&key);
 	return dest;
+}
+
+void
+smtp_dest_avoid(struct smtp_dest *dest, const struct smtp_target *t)
+{
+	xfree(dest->avoid);
+	dest->avoid = xstrdup(t->relay);
 }
 
 struct job *

@@ -96,6 +96,7 @@ struct smtp_dest {
 	struct smtp_route *route;
 	struct smtp_resolver *resolver;
 	bool		scheduling;
+	char		*avoid;		/* relay of a host that broke off, or NULL */
 	struct loop_timer linger;	/* unused: goes */
 };
 
@@ -117,6 +118,8 @@ void	smtp_dest_connect_failed(struct smtp_dest *dest, const struct smtp_failure 
 void	smtp_dest_schedule(struct smtp_dest *dest);
 /* Back to the head of the queue, to be tried on another connection. */
 void	smtp_dest_requeue(struct smtp_dest *dest, struct job *j);
+/* Connections begin with other hosts of the route, if it has any. */
+void	smtp_dest_avoid(struct smtp_dest *dest, const struct smtp_target *t);
 struct job *smtp_dest_take(struct smtp_dest *dest);
 /* Port is one that we listen on: an own address there is a loop. */
 bool	smtp_port_is_ours(const struct smtp *s, uint16_t port);

@@ -359,6 +359,24 @@ order_targets(struct smtp_conn *c)
 	}
 }
 
+/* A host that broke off lately comes last. */
+static void
+avoid_host(struct smtp_conn *c)
+{
+	const struct smtp_route *r = c->route;
+	size_t i, n = r->ntargets;
+	uint8_t bad;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(r->targets[c->order[i]].relay, c->dest->avoid) == 0)
+			break;
+	if (i == n)
+		return;
+	bad = c->order[i];
+	memmove(&c->order[i], &c->order[i + 1], n - i - 1);
+	c->order[n - 1] = bad;
+}
+
 void
 smtp_conn_new(struct smtp_dest *dest)
 {
@@ -370,6 +388,8 @@ smtp_conn_new(struct smtp_dest *dest)
 	c->state = SMTP_CONN_CONNECTING;
 	c->route = smtp_route_ref(dest->route);
 	order_targets(c);
+	if (dest->avoid != NULL)
+		avoid_host(c);
 	for (i = 0; i < SMTP_TRIES_MAX; i++)
 		c->tries[i].fd = -1;
 	c->race = evtimer_new(loop_base(dest->s->d->loop), on_race, c);

@@ -228,7 +228,8 @@ go_on(struct smtp_conn *c)
 	if (c->state == SMTP_CONN_DEAD || c->dest == NULL)
 		return;
 	stream_flush(&c->stream);
-	if (c->state != SMTP_CONN_DEAD)
+	if (c->state == SMTP_CONN_BUSY || c->state == SMTP_CONN_IDLE ||
+	    c->state == SMTP_CONN_HELLO)
 		timer_arm(c, false);
 }
 
@@ -325,6 +326,9 @@ broken(struct smtp_conn *c, int why)
 		work_free(w);
 	}
 	smtp_client_lost(&c->client, why);
+	/* Not even one message came through: the next attempt goes elsewhere. */
+	if (c->transactions == 1 && why != PK_EIO)
+		smtp_dest_avoid(dest, c->target);
 	smtp_conn_kill(c);
 	smtp_dest_schedule(dest);
 }

@@ -56,6 +56,9 @@ static const struct {
 /* Longest text of an outcome; a reply is cut in JOB_RESULT anyway. */
 #define OUTCOME_TEXT_MAX	(SMTP_REPLY_LINE_MAX * SMTP_REPLY_LINES_MAX + 1024)
 
+/* Buffers greater than this are given back behind a reply. */
+#define REPLY_KEEP	4096
+
 static void	txn_send(struct smtp_client *, struct smtp_txn *);
 
 void
@@ -762,6 +765,20 @@ on_reply(struct smtp_client *c)
 	return rc;
 }
 
+/* A server may say much once; it need not cost memory for ever (A7). */
+static void
+forget_reply(struct smtp_client *c)
+{
+	if (c->reply.text.cap <= REPLY_KEEP) {
+		smtp_reply_reset(&c->reply);
+	} else {
+		smtp_reply_fini(&c->reply);
+		smtp_reply_init(&c->reply);
+	}
+	if (c->text.cap > REPLY_KEEP && c->refusal == SMTP_REFUSAL_NONE)
+		buf_fini(&c->text);
+}
+
 int
 smtp_client_feed(struct smtp_client *c, struct view in)
 {
@@ -776,7 +793,7 @@ smtp_client_feed(struct smtp_client *c, struct view in)
 		if (rc != 0)
 			return fail_protocol(c);
 		rc = on_reply(c);
-		smtp_reply_reset(&c->reply);
+		forget_reply(c);
 		if (rc != 0)
 			return rc;
 	}

@@ -292,6 +292,34 @@ test_drop(void **state)
 	}
 }
 
+/* The first host breaks off in the transaction: the retry goes to the second. */
+static void
+test_avoid(void **state)
+{
+	struct rig_server s, s2;
+	struct rig r;
+	struct rig_job j;
+	char *hop;
+
+	(void)state;
+	start(&r, &s, CONF);
+	rig_server_init(&s2, r.d.loop, false);
+	s.special[0][0] = "DATA";
+	hop = xasprintf("%s, [127.0.0.1]:%u", nexthop, s2.port);
+	j = job();
+	j.nexthop = hop;
+	rig_send(&r, &j);
+	rig_wait(&r, 1);
+	assert_non_null(strstr(buf_cstr(&r.log), "1/0 deferred 4.4.2"));
+	rig_send(&r, &j);
+	rig_wait(&r, 2);
+	assert_non_null(strstr(buf_cstr(&r.log), "2/0 sent"));
+	assert_int_equal(s2.messages, 1);
+	xfree(hop);
+	rig_server_fini(&s2);
+	stop(&r, &s);
+}
+
 /* It says nothing any more: the time limit of that step (F9). */
 static void
 test_hang(void **state)
@@ -408,6 +436,7 @@ main(void)
 		cmocka_unit_test(test_too_big),
 		cmocka_unit_test(test_closing_server),
 		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_avoid),
 		cmocka_unit_test(test_hang),
 		cmocka_unit_test(test_refused_greeting),
 		cmocka_unit_test(test_lmtp),
