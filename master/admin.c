@@ -298,29 +298,59 @@ verb_ping(struct request *r)
 	return 0;
 }
 
-static void
-asker_gone(struct ipc_channel *ch, void *arg)
-{
-	struct ping_all *all;
-
-	(void)arg;
-	LIST_FOREACH(all, &ping_alls, link)
-		if (all->ch == ch)
-			all->ch = NULL;
-}
-
 /* ---- changes ---- */
+
+/* Askers of a reload that not every process has taken yet. */
+struct reload_asker {
+	struct ipc_channel *ch;		/* NULL: gone */
+	uint32_t	 id;
+	LIST_ENTRY(reload_asker) link;
+};
+
+static LIST_HEAD(, reload_asker) reload_askers = LIST_HEAD_INITIALIZER(reload_askers);
+
+static void admin_open(void *arg);
+static bool group_changed;
+
+void
+admin_reload_done(struct master *m)
+{
+	static struct loop_deferred later = { .fn = admin_open };
+	struct reload_asker *a;
+
+	while ((a = LIST_FIRST(&reload_askers)) != NULL) {
+		LIST_REMOVE(a, link);
+		if (a->ch != NULL)
+			(void)answer_id(a->ch, a->id, 0, NULL, json_object());
+		xfree(a);
+	}
+	/* Not now: it may be one of these connections that asked for it. */
+	later.arg = m;
+	if (group_changed)
+		loop_defer(m->loop, &later);
+	group_changed = false;
+}
 
 static int
 verb_reload(struct request *r)
 {
+	struct reload_asker *a;
 	struct buf why;
 	int error;
 
 	audit(r, "system reload");
 	buf_init(&why, 4096);
 	error = reload_config(r->m, &why);
-	error = answer(r, error, error != 0 ? buf_cstr(&why) : NULL, json_object());
+	if (error != 0) {
+		error = answer(r, error, buf_cstr(&why), NULL);
+	} else {
+		a = XNEW(struct reload_asker);
+		a->ch = r->ch;
+		a->id = r->msg->id;
+		LIST_INSERT_HEAD(&reload_askers, a, link);
+		if (r->m->configs_open == 0)
+			admin_reload_done(r->m);
+	}
 	buf_fini(&why);
 	return error;
 }
@@ -451,6 +481,22 @@ verb_config_check(struct request *r)
 	return answer(r, 0, NULL, doc);
 }
 
+static void
+asker_gone(struct ipc_channel *ch, void *arg)
+{
+	struct reload_asker *a;
+	struct ping_all *all;
+
+	(void)arg;
+	LIST_FOREACH(a, &reload_askers, link)
+		if (a->ch == ch)
+			a->ch = NULL;
+	LIST_FOREACH(all, &ping_alls, link)
+		if (all->ch == ch)
+			all->ch = NULL;
+}
+
+
 /* ---- the dispatcher ---- */
 
 static const struct {
@@ -523,11 +569,7 @@ admin_begin(struct master *m)
 }
 
 void
-admin_group_changed(struct master *m)
+admin_group_changed(void)
 {
-	static struct loop_deferred later = { .fn = admin_open };
-
-	/* Not now: it may be one of these connections that asked for it. */
-	later.arg = m;
-	loop_defer(m->loop, &later);
+	group_changed = true;
 }

@@ -96,6 +96,7 @@ struct master {
 	struct listener_list listeners;	/* SMTP */
 	struct listener_list admin;	/* admin sockets; address is the role's name */
 	bool		 started;	/* everybody was READY once */
+	unsigned	 configs_open;	/* CONFIGs of a reload without an answer */
 	bool		 stopping;
 	unsigned	 stop_phase;
 	unsigned	 replace_mask;	/* roles that are still to be replaced */
@@ -184,9 +185,14 @@ void	masterlog_stderr(bool on);
 
 /* ---- admin.c, confinement.c ---- */
 void	admin_begin(struct master *m);
-/* admin_group is another one: connections are closed, new ones checked against it. */
-void	admin_group_changed(struct master *m);
+/*
+ * admin_group is another one: once the reload is done connections are closed
+ * and new ones checked against it.
+ */
+void	admin_group_changed(void);
 unsigned admin_pings_open(void);
+/* Every process has taken the new configuration: who asked for it is told. */
+void	admin_reload_done(struct master *m);
 /* What the kernel says of a process, as a JSON object without role. */
 struct json_t *confinement_describe(pid_t pid, uint64_t report);
 

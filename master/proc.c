@@ -19,11 +19,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "master/master.h"
 #include "sys/client_limits.h"
 #include "sys/fd.h"
+
+/* Reading tables anew may take a while; then the admin is told all the same. */
+#define CONFIG_MS 10000
 
 /* ---- descriptors and environment of the child ---- */
 
@@ -116,6 +120,29 @@ proc_send_u64(struct proc *p, enum ipc_type type, enum ipc_field field, uint64_t
 	(void)ipc_send(p->control, &o);
 }
 
+/* A process has taken the new configuration, or not. */
+static int
+config_answered(struct ipc_msg *msg, int error, void *arg)
+{
+	struct view text = VIEW_NONE;
+	struct master *m = arg;
+	uint64_t code = 0;
+	struct ipc_in in;
+
+	if (msg != NULL) {
+		ipc_in_init(&in, msg);
+		ipc_get_u64(&in, IPC_F_CODE, &code);
+		if (ipc_has(&in, IPC_F_TEXT))
+			ipc_get_text(&in, IPC_F_TEXT, 4096, &text);
+		error = ipc_in_end(&in);
+	}
+	if (error == PK_ETIMEOUT || code != 0)
+		log_warn("a process has not taken the new configuration");
+	if (--m->configs_open == 0)
+		admin_reload_done(m);
+	return msg != NULL ? error : 0;
+}
+
 void
 proc_send_config(struct master *m, struct proc *p)
 {
@@ -137,7 +164,12 @@ proc_send_config(struct master *m, struct proc *p)
 	ipc_out_init(&o, IPC_CONFIG);
 	ipc_put_handle(&o, fd);
 	o.close_handles = true;
-	(void)ipc_send(p->control, &o);
+	if (p->state == PROC_STARTING) {
+		(void)ipc_send(p->control, &o);
+		return;
+	}
+	m->configs_open++;
+	(void)ipc_call(p->control, &o, CONFIG_MS, config_answered, m);
 }
 
 static void

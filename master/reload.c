@@ -81,7 +81,7 @@ put_in_force(struct master *m, struct conf *fresh, const struct change *ch)
 		proc_send_u64(p, IPC_LOG_LEVEL, IPC_F_LEVEL, (uint64_t)log_get_level());
 	}
 	if (strcmp(old->admin_group, fresh->admin_group) != 0)
-		admin_group_changed(m);
+		admin_group_changed();
 	conf_free(&old);
 	supervise_counts(m);
 	supervise_replace(m, ch->mask);
@@ -143,5 +143,7 @@ reload_config(struct master *m, struct buf *why)
 	listeners_commit(m, &fresh_listeners);
 	log_info("reload: %s, %u values changed", m->conf_path, ch.count);
 	supervise_turn(m);
+	if (m->configs_open == 0)
+		admin_reload_done(m);
 	return 0;
 }
