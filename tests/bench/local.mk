@@ -3,3 +3,5 @@ noinst_PROGRAMS += tests/bench/smtp_parse
 tests_bench_smtp_parse_LDADD = lib/mail/libmail.a lib/base/libbase.a $(LIBS_SYSTEM)
 noinst_PROGRAMS += tests/bench/ipc_pingpong
 tests_bench_ipc_pingpong_LDADD = $(LIBS_CORE)
+noinst_PROGRAMS += tests/bench/record_append
+tests_bench_record_append_LDADD = $(LIBS_CORE)
