@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -58,13 +59,14 @@ init_table(int fd)
 	    getentropy(&head[1], sizeof(head[1])) == -1 ||
 	    pwrite(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
 		return -1;
-	return 0;
+	/* One worker that cuts it off would be the end of all (SIGBUS). */
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 }
 
 int
 client_limits_create(void)
 {
-	int fd = memfd_create("client-limits", MFD_CLOEXEC);
+	int fd = memfd_create("client-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd != -1 && init_table(fd) == -1) {
 		close(fd);

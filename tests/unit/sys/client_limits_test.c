@@ -94,5 +94,18 @@ test_not_a_table(void **state)
 	close(fds[1]);
 }
 
+/* One worker that cuts it off would be the end of all. */
+static void
+test_size_is_fixed(void **state)
+{
+	int fd = client_limits_create();
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 4096), -1);
+	assert_int_equal(ftruncate(fd, 1 << 30), -1);
+	close(fd);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_sessions_of_all_workers), cmocka_unit_test(test_rates),
-    cmocka_unit_test(test_flood), cmocka_unit_test(test_not_a_table))
+    cmocka_unit_test(test_flood), cmocka_unit_test(test_not_a_table),
+    cmocka_unit_test(test_size_is_fixed))
