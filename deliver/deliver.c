@@ -21,6 +21,9 @@
 #include "base/mem.h"
 #include "sys/stats.h"
 
+/* Results and seals that qmgr has not read yet; beyond it they are lost. */
+#define LAST_WORDS_MS	5000
+
 const struct conf *
 deliver_conf(const struct deliver *d)
 {
@@ -75,7 +78,7 @@ void
 deliver_leave(struct deliver *d)
 {
 	if (d->qmgr != NULL)
-		ipc_flush(d->qmgr);
+		ipc_flush_wait(d->qmgr, LAST_WORDS_MS);
 	child_exit(d->child, 0);
 }
 

@@ -23,6 +23,9 @@
 #include "smtpd/listener.h"
 #include "smtpd/lookup.h"
 
+/* Results and seals that qmgr has not read yet; beyond it they are lost. */
+#define LAST_WORDS_MS	5000
+
 struct smtpd {
 	struct child		*child;
 	struct worker		*worker;
@@ -197,7 +200,7 @@ leave(void *arg)
 
 	/* What the writer sealed leaves before us. */
 	if (d->qmgr != NULL)
-		ipc_flush(d->qmgr);
+		ipc_flush_wait(d->qmgr, LAST_WORDS_MS);
 	child_exit(d->child, 0);
 }
 

@@ -16,9 +16,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ipc/channel_internal.h"
 #include "sys/fd.h"
 
@@ -508,6 +510,25 @@ ipc_flush(struct ipc_channel *ch)
 {
 	if (!ch->dead)
 		channel_flush(ch);
+}
+
+void
+ipc_flush_wait(struct ipc_channel *ch, unsigned timeout_ms)
+{
+	uint64_t now_ms = clock_mono_ms(), until_ms = now_ms + timeout_ms;
+	struct pollfd p = { .fd = ch->fd, .events = POLLOUT };
+
+	ipc_flush(ch);
+	while (!ch->dead && ch->count > 0 && now_ms < until_ms) {
+		/* With ENOBUFS there is room: it is memory that was short. */
+		(void)poll(&p, 1, ch->want_write ? (int)(until_ms - now_ms) : 10);
+		if (ch->want_write)
+			event_del(ch->ev_write);
+		ch->want_write = false;
+		loop_timer_clear(ch->loop, &ch->retry);
+		channel_flush(ch);
+		now_ms = clock_mono_ms();
+	}
 }
 
 int

@@ -169,6 +169,11 @@ size_t	ipc_channel_backlog(const struct ipc_channel *ch);
 int	ipc_send(struct ipc_channel *ch, struct ipc_out *o);
 /* Hands out what is queued now. */
 void	ipc_flush(struct ipc_channel *ch);
+/*
+ * The same for who is about to leave: blocks up to timeout_ms while the kernel
+ * has no room. What is queued behind that is lost with the process.
+ */
+void	ipc_flush_wait(struct ipc_channel *ch, unsigned timeout_ms);
 /* Answer to m. Consumes o. */
 int	ipc_reply(struct ipc_channel *ch, const struct ipc_msg *m, struct ipc_out *o);
 /* Answer later: remember m->id and give it here. */

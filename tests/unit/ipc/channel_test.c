@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -506,6 +507,49 @@ test_full_queue(void **state)
 	ipc_channel_free(&b.ch);
 }
 
+/* Takes everything, beginning a moment later. */
+static void *
+late_reader(void *arg)
+{
+	static char room[IPC_PACKET_MAX];
+	int fd = *(int *)arg;
+
+	usleep(50000);
+	while (recv(fd, room, sizeof(room), 0) > 0)
+		continue;
+	return NULL;
+}
+
+/* Last words of a process reach a peer that is slow. */
+static void
+test_flush_wait(void **state)
+{
+	static char bytes[60000];
+	struct end a = { 0 };
+	struct ipc_out o;
+	pthread_t thread;
+	unsigned i;
+	int sv[2];
+
+	(void)state;
+	pair(sv);
+	assert_int_equal(fcntl(sv[1], F_SETFL, 0), 0);
+	a.ch = ipc_channel_new(l, sv[0], IPC_ROLE_smtp, IPC_ROLE_qmgr, 1, &ops, &a);
+	for (i = 0; i < 100; i++) {
+		ipc_out_init(&o, IPC_JOB_RESULT);
+		ipc_put_bytes(&o, IPC_F_DATA, view_of(bytes, sizeof(bytes)));
+		assert_int_equal(ipc_send(a.ch, &o), 0);
+	}
+	ipc_flush_wait(a.ch, 20);
+	assert_true(ipc_channel_backlog(a.ch) > 0);
+	assert_int_equal(pthread_create(&thread, NULL, late_reader, &sv[1]), 0);
+	ipc_flush_wait(a.ch, 10000);
+	assert_int_equal(ipc_channel_backlog(a.ch), 0);
+	ipc_channel_free(&a.ch);
+	pthread_join(thread, NULL);
+	close(sv[1]);
+}
+
 /* The bound of 64 MiB is one of memory, for small packets too. */
 static void
 test_nobody_reads(void **state)
@@ -848,6 +892,7 @@ main(void)
 		T(test_handles),
 		T(test_own_mistakes),
 		T(test_full_queue),
+		T(test_flush_wait),
 		T(test_nobody_reads),
 		T(test_violations),
 		T(test_adopted),
