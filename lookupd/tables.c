@@ -65,13 +65,14 @@ scan_value(const struct scan *s, struct view value, unsigned depth)
 	}
 }
 
-/* Parameters whose paths are no lists' files: lookupd has no business there. */
+/* Parameters whose paths and patterns are others': lookupd has no business there. */
 static bool
 is_foreign(struct view name)
 {
 	return view_caseends(name, VIEW("_directory")) ||
 	    view_caseends(name, VIEW("_file")) ||
 	    view_caseends(name, VIEW("_base")) ||
+	    view_caseends(name, VIEW("_forbidden_commands")) ||
 	    view_eq(name, VIEW("listeners")) ||
 	    view_eq(name, VIEW("transports")) ||
 	    view_starts(name, VIEW("dns_"));

@@ -98,6 +98,22 @@ close_fixture(struct fixture *f)
 	conf_free(&f->conf);
 }
 
+/* Nothing to say about a configuration of defaults, and about tables what is wrong. */
+static void
+test_said_at_start(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	last_log[0] = '\0';
+	open_fixture(&f, "");
+	assert_string_equal(last_log, "");
+	close_fixture(&f);
+	open_fixture(&f, "transport_maps = mysql:/etc/x\n");
+	assert_non_null(strstr(last_log, "not built in this version"));
+	close_fixture(&f);
+}
+
 /* ---- RCPT ---- */
 
 static const struct {
@@ -544,6 +560,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_said_at_start),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_percent_hack),
 		cmocka_unit_test(test_expand),
