@@ -82,11 +82,10 @@ list_step(struct request *rq)
 			rq->changed++;
 		}
 		peek_end(rq->q, m, own);
-		if (rq->out.len >= REQUEST_PART_BYTES) {
+		if (rq->out.len >= REQUEST_PART_BYTES)
 			list_close(rq, true, NULL);
-			return true;
-		}
-		if (clock_mono_ms() >= end) {
+		if (clock_mono_ms() >= end ||
+		    ipc_channel_backlog(rq->ch) > REQUEST_BACKLOG_MAX) {
 			if (rq->opened)
 				list_close(rq, true, NULL);
 			return true;
