@@ -5,3 +5,5 @@ noinst_PROGRAMS += tests/bench/ipc_pingpong
 tests_bench_ipc_pingpong_LDADD = $(LIBS_CORE)
 noinst_PROGRAMS += tests/bench/record_append
 tests_bench_record_append_LDADD = $(LIBS_CORE)
+noinst_PROGRAMS += tests/bench/slowsink
+tests_bench_slowsink_LDADD = $(LIBS_CORE)
