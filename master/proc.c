@@ -239,7 +239,7 @@ send_stats_page(struct master *m, struct proc *p)
 	(void)ipc_send(p->control, &o);
 }
 
-/* The table is made when the first smtpd starts; a page is one process's alone, so is the column. */
+/* Made when the first smtpd starts; a column, as a page, is one process's alone. */
 static void
 send_client_limits(struct master *m, struct proc *p)
 {
