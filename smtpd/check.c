@@ -163,6 +163,8 @@ next_item(struct check *c)
 static bool
 apply(struct check *c, enum check_result result)
 {
+	char what[40];
+
 	if (c->item->word->fn == NULL) {	/* warn_if_reject */
 		c->warn = true;
 		return true;
@@ -171,8 +173,8 @@ apply(struct check *c, enum check_result result)
 		while (c->depth > 0)
 			pop(c);
 	} else if (result == CHECK_REJECT && c->warn) {
-		session_log_reject(c->s, "reject_warning", buf_view(&c->reply),
-		    buf_view(&c->address));
+		snprintf(what, sizeof(what), "reject_warning: %s", c->command);
+		session_log_reject(c->s, what, buf_view(&c->reply), buf_view(&c->address));
 		buf_reset(&c->reply);
 	} else if (result == CHECK_REJECT) {
 		return false;

@@ -96,10 +96,12 @@ act_defer_if_reject(struct check *c, struct view text, const char *subject)
 static void
 say(struct check *c, const char *what, struct view text, const char *subject)
 {
-	char line[1200];
+	char line[1200], event[40];
 
-	snprintf(line, sizeof(line), "%s triggers %s: %.*s", subject, what, VIEW_ARG(text));
-	session_log_reject(c->s, what, view_str(line), buf_view(&c->address));
+	snprintf(event, sizeof(event), "%s: %s", what, c->command);
+	snprintf(line, sizeof(line), "%s triggers %s action%s%.*s", subject, what,
+	    text.len > 0 ? ": " : "", VIEW_ARG(text));
+	session_log_reject(c->s, event, view_str(line), buf_view(&c->address));
 }
 
 static enum check_result

@@ -86,8 +86,8 @@ arm(struct session *s)
 	if (due == 0)
 		return;
 	now = loop_now_ms(s->w->loop);
-	/* One that is set fires early and looks again. */
-	if (loop_timer_is_set(&s->timer) && s->wake_ms == 0)
+	/* One that is set for earlier fires and looks again: no work a command. */
+	if (loop_timer_is_set(&s->timer) && s->timer.due_s <= due / 1000 + 1)
 		return;
 	loop_timer_set(s->w->loop, &s->timer, due > now ? due - now : 0);
 }
@@ -384,6 +384,7 @@ say_shutdown(struct session *s, bool now)
 	    !(now || between) || s->freed)
 		return;
 	check_cancel(s);
+	session_connect_cancel(s);
 	s->waiting = false;
 	s->wake_ms = 0;
 	session_replyf(s, "421 4.3.2 %s Service shutting down", s->policy->conf->myhostname);
