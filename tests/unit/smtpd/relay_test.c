@@ -59,11 +59,11 @@ static const struct {
 static const char *const configurations[] = {
 	"",
 	"smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n",
-	"smtpd_relay_restrictions =\n"
-	    "smtpd_recipient_restrictions = permit_mynetworks reject_unauth_destination\n",
+	("smtpd_relay_restrictions =\n"
+	    "smtpd_recipient_restrictions = permit_mynetworks reject_unauth_destination\n"),
 	"smtpd_relay_restrictions = permit_mynetworks permit_auth_destination reject\n",
-	"smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination permit\n"
-	    "smtpd_recipient_restrictions = permit\n",
+	("smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination permit\n"
+	    "smtpd_recipient_restrictions = permit\n"),
 	"allow_percent_hack = yes\nswap_bangpath = yes\n",
 	"smtpd_delay_reject = no\n",
 };
@@ -73,8 +73,8 @@ static const char *const open_relays[] = {
 	"smtpd_relay_restrictions =\n",
 	"smtpd_relay_restrictions = permit_mynetworks\n",
 	"smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\n",
-	"smtpd_relay_restrictions =\n"
-	    "smtpd_recipient_restrictions = permit, reject_unauth_destination\n",
+	("smtpd_relay_restrictions =\n"
+	    "smtpd_recipient_restrictions = permit, reject_unauth_destination\n"),
 	"smtpd_relay_restrictions = warn_if_reject reject_unauth_destination\n",
 	"smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = reject_unlisted_recipient\n",
 	"smtpd_relay_restrictions =\nsmtpd_sender_restrictions = reject_unauth_destination\n",
