@@ -198,8 +198,14 @@ read_account(struct bounce_work *w)
 			break;
 		}
 		fill_recipient(w, &w->rcpts[n], jr, &row);
-		if (decode_orcpt(w, jr, &type, &at[n], &len[n]))
+		if (decode_orcpt(w, jr, &type, &at[n], &len[n])) {
 			w->rcpts[n].orcpt_type = type;
+		} else if (jr->original.len > 0) {
+			at[n] = w->strings.len;
+			len[n] = jr->original.len;
+			buf_put_view(&w->strings, jr->original);
+			w->rcpts[n].orcpt_type = VIEW("rfc822");
+		}
 		w->indexes[n] = (uint32_t)row.index;
 		w->nrcpts++;
 	}

@@ -49,6 +49,9 @@ get_rcpts(struct job *j, struct ipc_in *in)
 		    &r.address);
 		ipc_get_text(in, IPC_F_ORCPT, ORCPT_MAX, &r.orcpt);
 		ipc_get_range(in, IPC_F_NOTIFY, 0, 15, &notify);
+		if (ipc_has(in, IPC_F_ORIGINAL))
+			ipc_get_text(in, IPC_F_ORIGINAL, RECORD_ADDRESS_MAX,
+			    &r.original);
 		if (ipc_has(in, IPC_F_PATH)) {
 			ipc_get_text(in, IPC_F_PATH, PATH_TEXT_MAX, &r.path);
 			ipc_get_u64(in, IPC_F_QUOTA, &r.quota);

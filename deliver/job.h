@@ -26,6 +26,7 @@ struct deliver;
 struct job_rcpt {
 	uint64_t	index;		/* within the message */
 	struct view	address, orcpt, path;
+	struct view	original;	/* before expansion; empty: the same */
 	uint64_t	quota;		/* bytes; 0: none */
 	unsigned	notify;		/* enum record_notify */
 	bool		done;		/* has its result */

@@ -40,13 +40,21 @@ read_job(void *arg, uint64_t offset, struct view *v_r)
 	return job_read(arg, offset, room, sizeof(room), v_r);
 }
 
-/* The address that the sender wrote, when it is another one (RFC 3461 ORCPT). */
+/*
+ * The address that the sender wrote, when it is another one: before our own
+ * aliases, or as the sender's side said (RFC 3461 ORCPT).
+ */
 static void
 put_original_to(struct buf *b, const struct job_rcpt *r)
 {
 	struct view type, value;
 	struct buf raw;
 
+	if (r->original.len > 0) {
+		if (!view_eq(r->original, r->address))
+			trace_put_original_to(b, r->original);
+		return;
+	}
 	if (r->orcpt.len == 0 ||
 	    xtext_orcpt_parse(r->orcpt, true, &type, &value) != 0 ||
 	    !view_caseeq(type, VIEW("rfc822")))

@@ -28,7 +28,7 @@
 #define HEADER_INLINE_MAX	(32U << 10)
 #define ENVELOPE_HEAD_MAX	(12U << 10)
 /* Room that one recipient's fields may need. */
-#define RECIPIENT_ROOM		4096
+#define RECIPIENT_ROOM		5120
 #define CAPACITY_MAX		10000
 #define CACHE_SLOTS		64
 #define PUT_BACK_MS		1000
@@ -228,6 +228,8 @@ put_recipients(struct ipc_out *o, const struct job *j, size_t *at, size_t reserv
 		ipc_put_bytes(o, IPC_F_RECIPIENT, recipient_address(r));
 		ipc_put_bytes(o, IPC_F_ORCPT, recipient_orcpt(r));
 		ipc_put_u64(o, IPC_F_NOTIFY, r->notify);
+		if (recipient_orig(r).len > 0)
+			ipc_put_bytes(o, IPC_F_ORIGINAL, recipient_orig(r));
 		if (r->path_len > 0) {
 			ipc_put_bytes(o, IPC_F_PATH, recipient_path(r));
 			ipc_put_u64(o, IPC_F_QUOTA, r->quota);
