@@ -41,6 +41,10 @@ FUZZERS += tests/fuzz/dns_rdata
 tests_fuzz_dns_rdata_LDADD = dnsd/libdnsd.a $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/smtpd_session
 tests_fuzz_smtpd_session_LDADD = smtpd/libsmtpd.a $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/record
+tests_fuzz_record_LDADD = $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/journal
+tests_fuzz_journal_LDADD = qmgr/libqmgr.a $(FUZZ_LIBS)
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap
