@@ -189,7 +189,7 @@ sink(void *arg, struct view v)
 	struct worker *w = s->w;
 
 	if (tx->stream != NULL || tx->stream_error != 0 ||
-	    tx->content.len + v.len > memory_max(s) ||
+	    tx->content.len + v.len >= memory_max(s) ||
 	    (w->content_bytes + v.len > s->policy->conf->smtpd_memory_limit &&
 	    tx->content.len + v.len > CONTENT_LEAST)) {
 		to_stream(s, v);
