@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "ipc/child.h"
+#include "ipc/child_log.h"
 #include "logd/logd.h"
 #include "sys/fd.h"
 #include "sys/stats.h"
@@ -37,7 +38,8 @@
 
 struct source {
 	struct ipc_channel *ch;
-	char		*program;
+	bool		 has_voices;	/* child_log.h */
+	char		*program, *syslog_name;
 	pid_t		 pid;
 };
 
@@ -175,17 +177,25 @@ flush_now(void)
 static int
 take_lines(const struct source *s, struct view all)
 {
+	char name[64];
 	uint16_t len;
-	unsigned char level;
+	unsigned level, voice;
+	const char *other;
 
 	while (all.len > 0) {
 		if (all.len < 3)
 			return PK_EPROTO;
 		level = (unsigned char)all.p[0];
+		voice = level >> CHILD_LOG_LEVEL_BITS;
+		level &= (1U << CHILD_LOG_LEVEL_BITS) - 1;
+		other = child_log_voice_name(voice);
 		memcpy(&len, all.p + 1, sizeof(len));
-		if (level > LOG_LVL_PANIC || all.len - 3 < len)
+		if (level > LOG_LVL_PANIC || all.len - 3 < len ||
+		    (voice != CHILD_LOG_OWN && (other == NULL || !s->has_voices)))
 			return PK_EPROTO;
-		add_line(s->program, s->pid, (enum log_level)level, view_of(all.p + 3, len));
+		if (other != NULL)
+			(void)snprintf(name, sizeof(name), "%s/%s", s->syslog_name, other);
+		add_line(other != NULL ? name : s->program, s->pid, (enum log_level)level, view_of(all.p + 3, len));
 		all = view_from(all, 3 + (size_t)len);
 	}
 	return 0;
@@ -217,6 +227,7 @@ source_closed(struct ipc_channel *ch, int why, void *arg)
 	(void)ch;
 	(void)why;
 	xfree(s->program);
+	xfree(s->syslog_name);
 	xfree(s);
 }
 
@@ -228,6 +239,8 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 	struct source *s = XNEW(struct source);
 
 	s->pid = child_channel_pid(c);
+	s->has_voices = peer == IPC_ROLE_qmgr;
+	s->syslog_name = xstrdup(child_conf(c)->syslog_name);
 	s->program = xasprintf("%s/%s", child_conf(c)->syslog_name, ipc_role_name(peer));
 	s->ch = ipc_channel_new(child_loop(c), fd, IPC_ROLE_logd, peer, instance, &source_ops, s);
 }

@@ -37,6 +37,8 @@ struct tables {
 
 struct scan {
 	void	(*spec)(struct view spec, void *arg);
+	/* If set: called in place of spec where a value can be nothing but a table. */
+	void	(*table)(struct view spec, void *arg);
 	void	(*file)(const char *path, void *arg);
 	void	*arg;
 };
@@ -78,13 +80,25 @@ is_foreign(struct view name)
 	    view_starts(name, VIEW("dns_"));
 }
 
+/* Parameters whose "word:word" is always a table. */
+static bool
+is_list(struct view name)
+{
+	return view_caseends(name, VIEW("_maps")) || view_caseends(name, VIEW("_restrictions")) ||
+	    view_caseends(name, VIEW("_domains")) || view_eq(name, VIEW("mydestination")) ||
+	    view_eq(name, VIEW("mynetworks"));
+}
+
 static void
 scan_conf(const struct conf *conf, const struct scan *s)
 {
+	struct scan sure = *s;
 	struct view text, line, name;
 	struct buf b;
 	ptrdiff_t eq;
 
+	if (s->table != NULL)
+		sure.spec = s->table;
 	buf_init(&b, CONF_TEXT_MAX);
 	if (conf_serialise(conf, &b) == 0) {
 		text = buf_view(&b);
@@ -94,7 +108,7 @@ scan_conf(const struct conf *conf, const struct scan *s)
 				continue;
 			name = view_trim(view_head(line, (size_t)eq));
 			if (!is_foreign(name))
-				scan_value(s, view_from(line, (size_t)eq + 1), 0);
+				scan_value(is_list(name) ? &sure : s, view_from(line, (size_t)eq + 1), 0);
 		}
 	}
 	buf_fini(&b);
@@ -159,6 +173,20 @@ open_entry(struct entry *e, struct view spec)
 	buf_fini(&why);
 }
 
+static void
+add_table(struct view spec, void *arg)
+{
+	struct tables *t = arg;
+	struct entry *e = map_get(t->entries, spec);
+
+	if (e == NULL) {
+		e = XNEW(struct entry);
+		map_put(t->entries, spec, e);
+	}
+	if (e->table == NULL && e->error == NULL)
+		open_entry(e, spec);
+}
+
 /*
  * A value may look like a table and be none ("smtp:[host]"), so a type that
  * does not exist is said when it is asked, in the error of that look-up.
@@ -167,23 +195,21 @@ static void
 add_named(struct view spec, void *arg)
 {
 	struct tables *t = arg;
-	struct entry *e;
 
-	if (map_get(t->entries, spec) != NULL)
-		return;
-	e = XNEW(struct entry);
-	map_put(t->entries, spec, e);
 	if (view_starts(spec, VIEW("proxy:")) || is_known_type(spec))
-		open_entry(e, spec);
+		add_table(spec, t);
+	else if (map_get(t->entries, spec) == NULL)
+		map_put(t->entries, spec, XNEW(struct entry));
 }
 
 struct tables *
 tables_new(const struct conf *conf)
 {
 	struct tables *t = XNEW(struct tables);
+	struct scan s = { .spec = add_named, .table = add_table, .arg = t };
 
 	t->entries = map_new();
-	tables_scan(conf, add_named, t);
+	scan_conf(conf, &s);
 	return t;
 }
 

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ipc/child_log.h"
 #include "ipc/route.h"
 #include "mail/dsn.h"
 #include "qmgr/sched.h"
@@ -72,8 +73,7 @@ qmgr_log_outcome(struct qmgr *q, const struct message *m, const struct recipient
 	put_delay(&b, send_ms);
 	buf_printf(&b, ", dsn=%.*s, status=%s (%.*s)", VIEW_ARG(dsn), what,
 	    VIEW_ARG(recipient_reply(r)));
-	(void)program;
-	log_info("%s", buf_cstr(&b));
+	child_log_info_as(child_log_voice(program), "%s", buf_cstr(&b));
 	buf_fini(&b);
 	stats_observe(STATS_H_deliver_us, since_queued * 1000);
 }
@@ -277,6 +277,14 @@ place(struct qmgr *q, struct message *m, struct recipient *r, bool *changed)
 	return NULL;
 }
 
+static bool
+is_discarded(struct qmgr *q, const struct recipient *r)
+{
+	const struct transport *t = sched_transport(q->sched, route_transport(r->route));
+
+	return t != NULL && t->type == TRANSPORT_DISCARD;
+}
+
 static void
 schedule(struct qmgr *q, struct message *m)
 {
@@ -295,7 +303,8 @@ schedule(struct qmgr *q, struct message *m)
 			continue;
 		what = place(q, m, r, &differs);
 		if (what != NULL)
-			qmgr_log_outcome(q, m, r, "error", what, clock_mono_ms(), 0, 0);
+			qmgr_log_outcome(q, m, r, is_discarded(q, r) ? "discard" : "error", what,
+			    clock_mono_ms(), 0, 0);
 		if (differs)
 			changed[n++] = r;
 	}

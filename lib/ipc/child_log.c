@@ -36,7 +36,8 @@ static struct {
 	struct loop	*loop;
 	enum ipc_role	 self;
 	struct ipc_channel *ch;
-	struct buf	 lines;		/* {level u8, length u16, bytes}... */
+	struct buf	 lines;		/* {level and voice u8, length u16, bytes}... */
+	enum child_log_voice voice;	/* of the line being said */
 	uint64_t	 lost;		/* since the last line that went through */
 	struct loop_deferred flush;
 	struct loop_timer retry;
@@ -63,7 +64,7 @@ append(enum log_level level, const char *line, size_t len)
 		stats_add(STATS_C_log_lost, 1);
 		return;
 	}
-	p[0] = (char)level;
+	p[0] = (char)(level | (unsigned)out.voice << CHILD_LOG_LEVEL_BITS);
 	memcpy(p + 1, &n, sizeof(n));
 	memcpy(p + ENTRY_HEADER, line, n);
 	buf_added(&out.lines, ENTRY_HEADER + (size_t)n);
@@ -249,6 +250,43 @@ child_log_flush(void)
 		ipc_flush(out.ch);
 	if (out.lines.len > 0)
 		lines_to_stderr();
+}
+
+static const char *const voices[CHILD_LOG_VOICES] = {
+	[CHILD_LOG_SMTP] = "smtp", [CHILD_LOG_LMTP] = "lmtp", [CHILD_LOG_MAILBOX] = "mailbox",
+	[CHILD_LOG_BOUNCE] = "bounce", [CHILD_LOG_ERROR] = "error",
+	[CHILD_LOG_DISCARD] = "discard",
+};
+
+const char *
+child_log_voice_name(unsigned voice)
+{
+	return voice < NELEMS(voices) ? voices[voice] : NULL;
+}
+
+enum child_log_voice
+child_log_voice(const char *name)
+{
+	unsigned i;
+
+	for (i = 1; i < NELEMS(voices); i++)
+		if (strcmp(voices[i], name) == 0)
+			return (enum child_log_voice)i;
+	return CHILD_LOG_OWN;
+}
+
+void
+child_log_info_as(enum child_log_voice voice, const char *fmt, ...)
+{
+	char line[LOG_LINE_MAX + 2];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	out.voice = voice;
+	log_info("%s", line);
+	out.voice = CHILD_LOG_OWN;
 }
 
 void

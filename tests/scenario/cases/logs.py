@@ -46,10 +46,10 @@ def test_shapes():
                 smtpd + r"[0-9A-F]{10,}: client=\S+\[127\.0\.0\.1\]",
                 head % r"\w+" + r"[0-9A-F]{10,}: message-id=<m1@src\.test>",
                 qmgr + r"[0-9A-F]{10,}: from=<sender@src\.test>, size=\d+, nrcpt=1 \(queue active\)",
-                qmgr + r"[0-9A-F]{10,}: to=<alice@example\.test>, (orig_to=<\S+>, )?relay=\S+, "
+                head % "mailbox" + r"[0-9A-F]{10,}: to=<alice@example\.test>, (orig_to=<\S+>, )?relay=\S+, "
                 r"delay=[\d.]+, delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+, dsn=2\.\d\.\d, "
                 r"status=sent \(.*\)$",
-                qmgr + r"[0-9A-F]{10,}: to=<x@far\.test>, relay=\S+\[127\.0\.0\.1\]:\d+, "
+                head % "smtp" + r"[0-9A-F]{10,}: to=<x@far\.test>, relay=\S+\[127\.0\.0\.1\]:\d+, "
                 r"delay=.* status=sent \(250 2\.0\.0 Ok: taken\)$",
                 qmgr + r"[0-9A-F]{10,}: removed$",
                 smtpd + r"NOQUEUE: reject: RCPT from \S+\[127\.0\.0\.66\]: 554 5\.7\.1 ",
