@@ -61,7 +61,8 @@ void
 session_log_reject(struct session *s, const char *what, struct view reply,
     struct view recipient)
 {
-	char client[SESSION_CLIENT_MAX], from[ADDRESS_MAX + 16] = "", to[RECORD_ADDRESS_MAX + 16] = "";
+	char client[SESSION_CLIENT_MAX], from[ADDRESS_MAX + 16] = "";
+	char to[RECORD_ADDRESS_MAX + 16] = "";
 
 	session_client(s, client, sizeof(client));
 	if (s->tx != NULL)

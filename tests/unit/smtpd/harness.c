@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "harness.h"
+#include "tests/unit/smtpd/harness.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

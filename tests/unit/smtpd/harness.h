@@ -11,7 +11,7 @@
 #ifndef PK_TESTS_SMTPD_HARNESS_H
 #define PK_TESTS_SMTPD_HARNESS_H
 
-#include "../unit.h"
+#include "tests/unit/unit.h"
 #include "smtpd/worker.h"
 
 #define HARNESS_STRANGER	"203.0.113.7"

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness.h"
+#include "tests/unit/smtpd/harness.h"
 #include "smtpd/relay.h"
 
 enum { REFUSED, TAKEN };

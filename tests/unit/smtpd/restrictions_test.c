@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "harness.h"
+#include "tests/unit/smtpd/harness.h"
 
 #define RCPT "smtpd_recipient_restrictions = "
 #define MAIL "smtpd_sender_restrictions = "
@@ -250,5 +250,6 @@ test_bad_lists(void **state)
 	}
 }
 
-UNIT_MAIN(cmocka_unit_test(test_bad_lists), cmocka_unit_test(test_words), cmocka_unit_test(test_hold_discard),
+UNIT_MAIN(cmocka_unit_test(test_bad_lists), cmocka_unit_test(test_words),
+    cmocka_unit_test(test_hold_discard),
     cmocka_unit_test(test_without_delay), cmocka_unit_test(test_cache))

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
+#include "tests/unit/smtpd/harness.h"
 
 static struct harness h;
 
@@ -378,7 +378,8 @@ test_dsn_parameters(void **state)
 	(void)state;
 	begin("", HARNESS_STRANGER);
 	harness_say(&h, "EHLO c.test\r\n");
-	SAYS(harness_say(&h, "MAIL FROM:<a@b.test> RET=HDRS ENVID=abc+2Bd BODY=8BITMIME SIZE=10\r\n"),
+	SAYS(harness_say(&h, "MAIL FROM:<a@b.test> RET=HDRS ENVID=abc+2Bd BODY=8BITMIME "
+	    "SIZE=10\r\n"),
 	    "250");
 	SAYS(harness_say(&h, "RCPT TO:<alice@example.test> NOTIFY=SUCCESS,FAILURE "
 	    "ORCPT=rfc822;o@x.test\r\n"), "250");
@@ -397,7 +398,8 @@ test_client_name(void **state)
 	harness_connect(&h, HARNESS_STRANGER);
 	harness_say(&h, "EHLO c.test\r\n");
 	harness_say(&h, "MAIL FROM:<a@b.test>\r\n");
-	SAYS(harness_say(&h, "RCPT TO:<alice@example.test>\r\n"), "450 4.7.25 Client host rejected");
+	SAYS(harness_say(&h, "RCPT TO:<alice@example.test>\r\n"),
+	    "450 4.7.25 Client host rejected");
 	end();
 }
 

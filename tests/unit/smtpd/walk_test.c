@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
+#include "tests/unit/smtpd/harness.h"
 
 #define STEPS		6000
 #define SENT_MAX	STEPS
@@ -109,8 +109,8 @@ do_data(bool good)
 		    ".\r\n"), 250);
 		message_sent();
 	} else {
-		expect("end of data", harness_say(&h, "A: b\r\n\r\nx\n.\nMAIL FROM:<x@evil.test>\r\n"
-		    ".\r\n"), 550);
+		expect("end of data", harness_say(&h, "A: b\r\n\r\nx\n.\n"
+		    "MAIL FROM:<x@evil.test>\r\n.\r\n"), 550);
 		reset();
 	}
 }
@@ -226,7 +226,8 @@ test_walk(void **state)
 	(void)state;
 	log_set_level(LOG_LVL_FATAL);
 	harness_init(&h, "smtpd_hard_error_limit = 1000000\nsmtpd_junk_command_limit = 1000000\n"
-	    "smtpd_forbid_unauth_pipelining = no\nsmtpd_soft_error_limit = 1000000\nsmtpd_forbid_bare_newline = reject\n");
+	    "smtpd_forbid_unauth_pipelining = no\nsmtpd_soft_error_limit = 1000000\n"
+	    "smtpd_forbid_bare_newline = reject\n");
 	harness_connect(&h, HARNESS_STRANGER);
 	/* The same walk each time: a failure can be looked at again. */
 	srandom(20261120);
