@@ -211,8 +211,8 @@ read_account(struct bounce_work *w)
 	}
 	for (i = 0; i < w->nrcpts; i++)
 		if (w->rcpts[i].orcpt_type.len > 0)
-			w->rcpts[i].orcpt = view_head(view_from(
-			    buf_view(&w->strings), at[i]), len[i]);
+			w->rcpts[i].orcpt = view_head(
+			    view_from(buf_view(&w->strings), at[i]), len[i]);
 	xfree(at);
 	xfree(len);
 	return rc == PK_EEND ? 0 : PK_EFORMAT;
@@ -242,8 +242,8 @@ read_original(struct bounce_work *w, bool whole)
 		offset += v.len;
 	}
 	if (!whole)
-		buf_truncate(&w->original,
-		    header_length(buf_view(&w->original)));
+		buf_truncate(
+		    &w->original, header_length(buf_view(&w->original)));
 	return 0;
 }
 
@@ -253,7 +253,8 @@ compose(struct bounce_work *w, struct dsn_needs *needs)
 	const struct conf *conf = deliver_conf(w->d);
 	struct job *j = w->job;
 	size_t back_max = conf->bounce_size_limit < ORIGINAL_MAX ?
-	    (size_t)conf->bounce_size_limit : ORIGINAL_MAX;
+	    (size_t)conf->bounce_size_limit :
+	    ORIGINAL_MAX;
 	bool whole = w->kind == BOUNCE_FAILED &&
 	    j->env.ret != RECORD_RET_HDRS && job_size(j) <= back_max;
 	struct dsn d;
@@ -271,8 +272,7 @@ compose(struct bounce_work *w, struct dsn_needs *needs)
 	d.myhostname = view_str(conf->myhostname);
 	d.myorigin = view_str(conf->myorigin);
 	d.sender = j->env.sender;
-	if (j->env.envid.len > 0 &&
-	    xtext_decode(&w->envid, j->env.envid) == 0)
+	if (j->env.envid.len > 0 && xtext_decode(&w->envid, j->env.envid) == 0)
 		d.envid = buf_view(&w->envid);
 	d.arrival_ms = j->arrival_ms;
 	d.now_ms = clock_wall_ms();
@@ -349,15 +349,17 @@ on_durable(void *arg, int error, uint64_t message)
 	char *text;
 
 	if (error != 0) {
-		end_job(w, JOB_DEFERRED, error == PK_ENOSPC ?
-		    ENHANCED(4, 3, 1) : ENHANCED(4, 3, 0),
+		end_job(w, JOB_DEFERRED,
+		    error == PK_ENOSPC ? ENHANCED(4, 3, 1) : ENHANCED(4, 3, 0),
 		    "cannot put the notification into the queue");
 		return;
 	}
 	record_id_format(message, id);
-	text = xasprintf("%s notification: %s", w->kind == BOUNCE_FAILED ?
-	    "sender non-delivery" : w->kind == BOUNCE_DELAYED ?
-	    "sender delay" : "sender delivery status", id);
+	text = xasprintf("%s notification: %s",
+	    w->kind == BOUNCE_FAILED      ? "sender non-delivery" :
+		w->kind == BOUNCE_DELAYED ? "sender delay" :
+					    "sender delivery status",
+	    id);
 	end_job(w, JOB_SENT, ENHANCED(2, 0, 0), text);
 	xfree(text);
 }

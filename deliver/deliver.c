@@ -68,8 +68,8 @@ deliver_forget(struct deliver *d, struct job *j)
 		map_del_u64(d->jobs, j->number);
 	TAILQ_REMOVE(&d->all, j, all);
 	d->njobs--;
-	stats_observe(STATS_H_deliver_us,
-	    (clock_mono_ms() - j->begun_ms) * 1000);
+	stats_observe(
+	    STATS_H_deliver_us, (clock_mono_ms() - j->begun_ms) * 1000);
 	if (d->draining && d->njobs == 0)
 		loop_defer(d->loop, &d->check_end);
 }
@@ -160,7 +160,7 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 		return on_cancel(d, m);
 	default:
 		return d->role->message != NULL ? d->role->message(d, m) :
-		    PK_EPROTO;
+						  PK_EPROTO;
 	}
 }
 

@@ -45,8 +45,8 @@ get_rcpts(struct job *j, struct ipc_in *in)
 		memset(&r, 0, sizeof(r));
 		notify = 0;
 		ipc_get_u64(in, IPC_F_INDEX, &r.index);
-		ipc_get_text(in, IPC_F_RECIPIENT, RECORD_ADDRESS_MAX,
-		    &r.address);
+		ipc_get_text(
+		    in, IPC_F_RECIPIENT, RECORD_ADDRESS_MAX, &r.address);
 		ipc_get_text(in, IPC_F_ORCPT, ORCPT_MAX, &r.orcpt);
 		ipc_get_range(in, IPC_F_NOTIFY, 0, 15, &notify);
 		if (ipc_has(in, IPC_F_ORIGINAL))
@@ -63,8 +63,8 @@ get_rcpts(struct job *j, struct ipc_in *in)
 			return;
 		if (j->nrcpts == j->cap_rcpts) {
 			j->cap_rcpts = j->cap_rcpts == 0 ? 1 : 2 * j->cap_rcpts;
-			j->rcpts = xreallocarray(j->rcpts, j->cap_rcpts,
-			    sizeof(*j->rcpts));
+			j->rcpts = xreallocarray(
+			    j->rcpts, j->cap_rcpts, sizeof(*j->rcpts));
 		}
 		j->rcpts[j->nrcpts++] = r;
 		j->undone++;
@@ -132,8 +132,8 @@ keep_packet(struct job *j, const struct ipc_msg *m)
 {
 	char *copy = xmemdup(m->body.len > 0 ? m->body.p : "", m->body.len);
 
-	j->packets = xreallocarray(j->packets, j->npackets + 1,
-	    sizeof(*j->packets));
+	j->packets =
+	    xreallocarray(j->packets, j->npackets + 1, sizeof(*j->packets));
 	j->packets[j->npackets++] = copy;
 	return copy;
 }
@@ -223,7 +223,8 @@ clean(struct view v, size_t max, char *room)
 		unsigned char ch = (unsigned char)v.p[i];
 
 		room[i] = ch == '\r' || ch == '\n' || ch == '\t' ? ' ' :
-		    ch < ' ' || ch == 0x7f ? '?' : (char)ch;
+		    ch < ' ' || ch == 0x7f                       ? '?' :
+								   (char)ch;
 	}
 	return view_of(room, v.len);
 }
@@ -252,10 +253,10 @@ job_result(struct job *j, size_t i, enum job_result what, unsigned flags,
 	ipc_put_u64(&j->out, IPC_F_STATE, what);
 	ipc_put_u64(&j->out, IPC_F_FLAGS, flags);
 	ipc_put_bytes(&j->out, IPC_F_DSN, buf_view(&code));
-	ipc_put_bytes(&j->out, IPC_F_REPLY,
-	    clean(reply, sizeof(reply_room), reply_room));
-	ipc_put_bytes(&j->out, IPC_F_RELAY,
-	    clean(relay, sizeof(relay_room), relay_room));
+	ipc_put_bytes(
+	    &j->out, IPC_F_REPLY, clean(reply, sizeof(reply_room), reply_room));
+	ipc_put_bytes(
+	    &j->out, IPC_F_RELAY, clean(relay, sizeof(relay_room), relay_room));
 	buf_fini(&code);
 }
 
@@ -317,7 +318,7 @@ job_read(const struct job *j, uint64_t offset, char *room, size_t size,
 		return 0;
 	}
 	n = j->content_bytes - at < size ? (size_t)(j->content_bytes - at) :
-	    size;
+					   size;
 	rc = fd_pread_all(j->fd, room, n, (off_t)(j->fd_offset + at));
 	if (rc != 0)
 		return PK_EIO;

@@ -58,7 +58,7 @@ failure_status(const struct maildir_failure *f)
 		break;
 	}
 	return f->error == ENOSPC || f->error == EDQUOT ? ENHANCED(4, 3, 1) :
-	    ENHANCED(4, 3, 0);
+							  ENHANCED(4, 3, 0);
 }
 
 static void
@@ -179,8 +179,8 @@ mailbox_prepare(struct deliver *d)
 		m->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (m->base_fd == -1)
-		log_fatal("open virtual_mailbox_base %s: %s", base,
-		    strerror(errno));
+		log_fatal(
+		    "open virtual_mailbox_base %s: %s", base, strerror(errno));
 	m->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (m->wake_fd == -1)
 		log_fatal("eventfd: %s", strerror(errno));
@@ -190,8 +190,8 @@ static void
 mailbox_confine(struct deliver *d, struct sandbox_spec *spec)
 {
 	spec->chroot_dir = deliver_conf(d)->virtual_mailbox_base;
-	spec->needs = SANDBOX_FILES_READ | SANDBOX_FILES_WRITE |
-	    SANDBOX_THREADS;
+	spec->needs =
+	    SANDBOX_FILES_READ | SANDBOX_FILES_WRITE | SANDBOX_THREADS;
 	spec->paths[0].path = deliver_conf(d)->virtual_mailbox_base;
 	spec->paths[0].write = true;
 	spec->npaths = 1;
@@ -205,8 +205,8 @@ mailbox_start(struct deliver *d)
 	int error;
 
 	m->store = maildir_store_new(m->base_fd, deliver_conf(d)->myhostname);
-	m->wake_event = event_new(loop_base(d->loop), m->wake_fd,
-	    EV_READ | EV_PERSIST, on_wake, m);
+	m->wake_event = event_new(
+	    loop_base(d->loop), m->wake_fd, EV_READ | EV_PERSIST, on_wake, m);
 	if (m->wake_event == NULL || event_add(m->wake_event, NULL) == -1)
 		log_fatal("event of the writer thread: no memory");
 	error = mailbox_threads_start(m);

@@ -182,10 +182,10 @@ sync_tasks(const struct mailbox_tasks *a, const struct mailbox_tasks *b)
 	const struct mailbox_task *t;
 	size_t i;
 
-	TAILQ_FOREACH(t, a, link)
+	TAILQ_FOREACH (t, a, link)
 		for (i = 0; i < t->nitems; i++)
 			sync_item(&dv, &t->items[i]);
-	TAILQ_FOREACH(t, b, link)
+	TAILQ_FOREACH (t, b, link)
 		for (i = 0; i < t->nitems; i++)
 			sync_item(&dv, &t->items[i]);
 	return dv.error;
@@ -252,10 +252,10 @@ cycle(struct mailbox *m, struct mailbox_tasks *written,
 	int error = sync_tasks(written, renamed);
 	struct mailbox_task *t;
 
-	TAILQ_FOREACH(t, renamed, link)
+	TAILQ_FOREACH (t, renamed, link)
 		if (error != 0)
 			fail_task(t, error);
-	TAILQ_FOREACH(t, written, link) {
+	TAILQ_FOREACH (t, written, link) {
 		if (error != 0)
 			fail_task(t, error);
 		else
@@ -291,7 +291,7 @@ syncer_main(void *arg)
 			break;
 		TAILQ_CONCAT(&written, &m->to_sync, link);
 		pthread_mutex_unlock(&m->lock);
-		cycle(m, &written, &renamed);	/* comes back with the lock */
+		cycle(m, &written, &renamed); /* comes back with the lock */
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;

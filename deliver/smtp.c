@@ -69,11 +69,13 @@ own_add_sockaddr(struct smtp *s, const struct sockaddr *sa)
 	if (sa->sa_family == AF_INET) {
 		lit.family = DOMAIN_INET4;
 		memcpy(lit.bytes,
-		    &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
+		    &((const struct sockaddr_in *)(const void *)sa)->sin_addr,
+		    4);
 	} else if (sa->sa_family == AF_INET6) {
 		lit.family = DOMAIN_INET6;
 		memcpy(lit.bytes,
-		    &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
+		    &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr,
+		    16);
 	} else {
 		return;
 	}
@@ -139,8 +141,10 @@ smtp_port_is_ours(const struct smtp *s, uint16_t port)
 
 	while (!s->lmtp && conf_list_next(&list, &item)) {
 		colon = view_rfind(item, ':');
-		if (colon >= 0 && num_parse_u64(view_from(item,
-		    (size_t)colon + 1), 1, 65535, &n) == 0 && n == port)
+		if (colon >= 0 &&
+		    num_parse_u64(view_from(item, (size_t)colon + 1), 1, 65535,
+			&n) == 0 &&
+		    n == port)
 			return true;
 	}
 	return false;
@@ -183,8 +187,8 @@ dest_configure(struct smtp_dest *dest)
 {
 	struct smtp_client_conf *cc = &dest->client_conf;
 
-	dest->conf = deliver_transport_conf(dest->s->d,
-	    view_str(dest->transport));
+	dest->conf =
+	    deliver_transport_conf(dest->s->d, view_str(dest->transport));
 	cc->helo_name = dest->conf->smtp_helo_name;
 	cc->myhostname = NULL;
 	cc->lmtp = dest->s->lmtp;
@@ -332,16 +336,16 @@ have_route(struct smtp_dest *dest)
 	if (dest->resolver != NULL)
 		return false;
 	smtp_route_unref(&dest->route);
-	dest->resolver = smtp_resolve(dest->s, dest->conf, dest->nexthop,
-	    on_route, dest);
+	dest->resolver =
+	    smtp_resolve(dest->s, dest->conf, dest->nexthop, on_route, dest);
 	return dest->route != NULL;
 }
 
 static bool
 wants_connection(const struct smtp_dest *dest)
 {
-	return dest->nwaiting > dest->nconnecting && (int64_t)dest->nconns <
-	    dest->conf->destination_concurrency_limit;
+	return dest->nwaiting > dest->nconnecting &&
+	    (int64_t)dest->nconns < dest->conf->destination_concurrency_limit;
 }
 
 /*
@@ -352,10 +356,11 @@ wants_connection(const struct smtp_dest *dest)
 static void
 pipeline_waiting(struct smtp_dest *dest)
 {
-	struct smtp_conn *c, *next, *last = TAILQ_LAST(&dest->conns, smtp_conns);
+	struct smtp_conn *c, *next,
+	    *last = TAILQ_LAST(&dest->conns, smtp_conns);
 
 	for (c = TAILQ_FIRST(&dest->conns); c != NULL && dest->nwaiting > 0;
-	    c = next) {
+	     c = next) {
 		next = c == last ? NULL : TAILQ_NEXT(c, link);
 		if (c->state != SMTP_CONN_BUSY || c->nworks != 1 ||
 		    !smtp_client_can_begin(&c->client))

@@ -156,8 +156,8 @@ connect_failed(struct smtp_conn *c, const struct smtp_target *t, int error)
 	buf_init(&b, 1024);
 	buf_printf(&b, "connect to %s: %s", t->relay, strerror(error));
 	log_info("%s", buf_cstr(&b));
-	smtp_failure_set(&c->failure, JOB_DEFERRED, ENHANCED(4, 4, 1), NULL,
-	    buf_view(&b));
+	smtp_failure_set(
+	    &c->failure, JOB_DEFERRED, ENHANCED(4, 4, 1), NULL, buf_view(&b));
 	buf_fini(&b);
 }
 
@@ -199,7 +199,7 @@ bind_local(const struct smtp_conn *c, int fd, const struct smtp_target *t)
 	if (t->port == 0)
 		return 0;
 	text = t->sa.ss.ss_family == AF_INET6 ? conf->smtp_bind_address6 :
-	    conf->smtp_bind_address;
+						conf->smtp_bind_address;
 	if (*text == '\0' || domain_parse_ip(view_str(text), &lit) != 0)
 		return 0;
 	len = dns_put_sockaddr(&lit, 0, &ss);
@@ -220,8 +220,9 @@ try_start(struct smtp_conn *c, struct smtp_try *t,
 	if (target->port != 0)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (bind_local(c, fd, target) == -1 ||
-	    (connect(fd, (const struct sockaddr *)&target->sa, target->sa_len) == -1 &&
-	    errno != EINPROGRESS)) {
+	    (connect(fd, (const struct sockaddr *)&target->sa,
+		 target->sa_len) == -1 &&
+		errno != EINPROGRESS)) {
 		error = errno;
 		close(fd);
 		return error;
@@ -229,12 +230,12 @@ try_start(struct smtp_conn *c, struct smtp_try *t,
 	t->conn = c;
 	t->target = target;
 	t->fd = fd;
-	t->event = event_new(loop_base(c->s->d->loop), fd, EV_WRITE,
-	    on_connected, t);
+	t->event =
+	    event_new(loop_base(c->s->d->loop), fd, EV_WRITE, on_connected, t);
 	if (t->event == NULL || event_add(t->event, NULL) == -1)
 		log_fatal("event for a connection: no memory");
-	loop_timer_set(c->s->d->loop, &c->timer,
-	    c->dest->conf->smtp_connect_timeout);
+	loop_timer_set(
+	    c->s->d->loop, &c->timer, c->dest->conf->smtp_connect_timeout);
 	return 0;
 }
 
@@ -349,7 +350,8 @@ order_targets(struct smtp_conn *c)
 		for (hosts = 0, at = from; at < end; hosts++)
 			at = run_end(r, at, end, true);
 		skip = hosts > 1 && c->dest->conf->smtp_randomize_addresses ?
-		    arc4random_uniform((uint32_t)hosts) : 0;
+		    arc4random_uniform((uint32_t)hosts) :
+		    0;
 		for (at = from; skip > 0; skip--)
 			at = run_end(r, at, end, true);
 		for (i = at; i < end; i++)

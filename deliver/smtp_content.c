@@ -99,7 +99,8 @@ prepare_conversion(struct smtp_work *w)
 		return false;
 	}
 	if (rc != 0) {
-		refuse(w, ENHANCED(5, 6, 3), "message content has to be "
+		refuse(w, ENHANCED(5, 6, 3),
+		    "message content has to be "
 		    "converted to 7 bit for host %s and cannot be",
 		    w->conn->target->peer);
 		return false;
@@ -130,7 +131,7 @@ prepare_body(struct smtp_work *w)
 	}
 	if (w->job->env.body == RECORD_BODY_7BIT ||
 	    (conf->disable_mime_output_conversion &&
-	    w->job->env.body == RECORD_BODY_8BIT))
+		w->job->env.body == RECORD_BODY_8BIT))
 		return true;
 	return prepare_conversion(w);
 }
@@ -144,14 +145,18 @@ smtp_content_prepare(struct smtp_work *w)
 
 	w->txn.size = job_size(j);
 	if (caps->size_max > 0 && w->txn.size > caps->size_max) {
-		refuse(w, ENHANCED(5, 3, 4), "message size %llu exceeds size "
-		    "limit %llu of server %s", (unsigned long long)w->txn.size,
+		refuse(w, ENHANCED(5, 3, 4),
+		    "message size %llu exceeds size "
+		    "limit %llu of server %s",
+		    (unsigned long long)w->txn.size,
 		    (unsigned long long)caps->size_max, w->conn->target->peer);
 		return false;
 	}
 	if (j->env.utf8 && (caps->flags & SMTP_CAP_SMTPUTF8) == 0) {
-		refuse(w, ENHANCED(5, 6, 7), "SMTPUTF8 is required, but was not "
-		    "offered by host %s", w->conn->target->peer);
+		refuse(w, ENHANCED(5, 6, 7),
+		    "SMTPUTF8 is required, but was not "
+		    "offered by host %s",
+		    w->conn->target->peer);
 		return false;
 	}
 	w->txn.smtputf8 = j->env.utf8;

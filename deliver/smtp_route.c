@@ -168,8 +168,8 @@ target_add(struct smtp_route *route, const char *host,
 
 	if (route->ntargets == SMTP_TARGETS_MAX)
 		return;
-	route->targets = xreallocarray(route->targets, route->ntargets + 1,
-	    sizeof(*route->targets));
+	route->targets = xreallocarray(
+	    route->targets, route->ntargets + 1, sizeof(*route->targets));
 	t = &route->targets[route->ntargets++];
 	memset(t, 0, sizeof(*t));
 	buf_init(&addr, 128);
@@ -189,8 +189,8 @@ target_add_unix(struct smtp_route *route, const char *myhostname,
 {
 	struct smtp_target *t;
 
-	route->targets = xreallocarray(route->targets, route->ntargets + 1,
-	    sizeof(*route->targets));
+	route->targets = xreallocarray(
+	    route->targets, route->ntargets + 1, sizeof(*route->targets));
 	t = &route->targets[route->ntargets++];
 	memset(t, 0, sizeof(*t));
 	t->host = xstrdup(myhostname);
@@ -219,26 +219,36 @@ host_targets(struct smtp_route *route, const struct smtp_resolver *r,
 	}
 }
 
-/* The preference at which we ourselves are, if we are among them. */
+static bool
+host_is_ours(const struct smtp *s, const struct host *h)
+{
+	unsigned f;
+	size_t i;
+
+	for (f = 0; f < 2; f++)
+		for (i = 0; i < h->naddrs[f]; i++)
+			if (smtp_address_is_ours(s, &h->addrs[f][i]))
+				return true;
+	return false;
+}
+
+/* The least preference at which we ourselves are, if we are among them. */
 static bool
 own_preference(const struct smtp_resolver *r, const struct resolver_hop *h,
     unsigned *preference_r)
 {
 	bool found = false;
-	size_t k, i;
-	unsigned f;
+	size_t k;
 
 	if (!smtp_port_is_ours(r->s, h->hop.port))
 		return false;
-	for (k = 0; k < h->nhosts; k++)
-		for (f = 0; f < 2; f++)
-			for (i = 0; i < h->hosts[k].naddrs[f]; i++)
-				if (smtp_address_is_ours(r->s,
-				    &h->hosts[k].addrs[f][i]) && (!found ||
-				    h->hosts[k].preference < *preference_r)) {
-					*preference_r = h->hosts[k].preference;
-					found = true;
-				}
+	for (k = 0; k < h->nhosts; k++) {
+		if (!host_is_ours(r->s, &h->hosts[k]))
+			continue;
+		if (!found || h->hosts[k].preference < *preference_r)
+			*preference_r = h->hosts[k].preference;
+		found = true;
+	}
 	return found;
 }
 
@@ -344,8 +354,8 @@ ask_address(struct host *h, unsigned f, enum dns_type type)
 {
 	struct smtp_resolver *r = h->hop->r;
 
-	h->calls[f] = dns_lookup(r->s->dns, view_str(h->name), type, 0,
-	    on_address, h);
+	h->calls[f] =
+	    dns_lookup(r->s->dns, view_str(h->name), type, 0, on_address, h);
 	if (h->calls[f] != NULL)
 		r->pending++;
 }
@@ -398,10 +408,12 @@ shuffle_equal(struct resolver_hop *h)
 
 	for (i = 0; i < h->nhosts; i = end) {
 		for (end = i + 1; end < h->nhosts &&
-		    h->hosts[end].preference == h->hosts[i].preference; end++)
+		     h->hosts[end].preference == h->hosts[i].preference;
+		     end++)
 			;
 		for (k = end - 1; k > i; k--) {
-			size_t o = i + arc4random_uniform((uint32_t)(k - i + 1));
+			size_t o =
+			    i + arc4random_uniform((uint32_t)(k - i + 1));
 
 			tmp = h->hosts[k];
 			h->hosts[k] = h->hosts[o];
@@ -419,8 +431,8 @@ mx_hosts(struct resolver_hop *h, const struct dns_answer *a)
 	for (i = 0; i < n; i++) {
 		/* "." beside others means nothing (RFC 7505 3). */
 		if (strcmp(a->mx[i].host, ".") != 0)
-			host_add(h, view_str(a->mx[i].host),
-			    a->mx[i].preference);
+			host_add(
+			    h, view_str(a->mx[i].host), a->mx[i].preference);
 	}
 	if (h->r->shuffle)
 		shuffle_equal(h);
@@ -449,9 +461,11 @@ on_mx(const struct dns_answer *a, void *arg)
 		host_add(h, view_str(h->name), 0);
 		ask_host(&h->hosts[0]);
 	} else {
-		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 4, 3), "Host or domain "
+		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 4, 3),
+		    "Host or domain "
 		    "name not found. Name service error for name=%s type=MX: "
-		    "Host not found, try again", h->name);
+		    "Host not found, try again",
+		    h->name);
 	}
 	answered(h->r);
 }
@@ -470,13 +484,12 @@ ask_hop(struct resolver_hop *h)
 		return;
 	}
 	if (r->s->dns != NULL)
-		h->mx = dns_lookup(r->s->dns, view_str(h->name), DNS_TYPE_MX, 0,
-		    on_mx, h);
+		h->mx = dns_lookup(
+		    r->s->dns, view_str(h->name), DNS_TYPE_MX, 0, on_mx, h);
 	if (h->mx != NULL)
 		r->pending++;
 	else if (r->s->dns == NULL)
-		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 3, 0),
-		    "no name service");
+		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 3, 0), "no name service");
 	else
 		fail_hop(h, JOB_BOUNCED, ENHANCED(5, 1, 2),
 		    "%s is no valid domain name", h->name);
@@ -522,8 +535,8 @@ smtp_resolve(struct smtp *s, const struct conf *conf, const char *nexthop,
 	r->ipv6 = strcmp(conf->inet_protocols, "ipv4") != 0;
 	r->ipv4_first = strcmp(conf->smtp_address_preference, "ipv4") == 0;
 	r->shuffle = conf->smtp_randomize_addresses;
-	r->text = xasprintf("%s\n%s", nexthop,
-	    s->lmtp ? "" : conf->smtp_fallback_relay);
+	r->text = xasprintf(
+	    "%s\n%s", nexthop, s->lmtp ? "" : conf->smtp_fallback_relay);
 	add_hops(r, view_of(r->text, len), port);
 	add_hops(r, view_str(r->text + len + 1), port);
 	r->pending = 1;

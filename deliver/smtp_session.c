@@ -111,7 +111,8 @@ may_take(const struct smtp_conn *c)
 	if (c->client.caps.mail_max > 0 &&
 	    (uint64_t)c->transactions >= c->client.caps.mail_max)
 		return false;
-	return c->transactions == 0 || clock_mono_ms() - c->since_ms <
+	return c->transactions == 0 ||
+	    clock_mono_ms() - c->since_ms <
 	    conf->smtp_connection_reuse_time_limit;
 }
 
@@ -184,7 +185,8 @@ begin_job(struct smtp_conn *c, struct job *j)
 	w->txn.sender = j->env.sender;
 	w->txn.envid = j->env.envid;
 	w->txn.ret = j->env.ret == RECORD_RET_FULL ? SMTP_RET_FULL :
-	    j->env.ret == RECORD_RET_HDRS ? SMTP_RET_HDRS : SMTP_RET_UNSET;
+	    j->env.ret == RECORD_RET_HDRS          ? SMTP_RET_HDRS :
+						     SMTP_RET_UNSET;
 	w->txn.mt_priority = priority_said(j->env.priority);
 	w->txn.arg = w;
 	if (j->connected_ms == 0)
@@ -352,7 +354,8 @@ smtp_session_stop(struct smtp_conn *c)
 
 	if (c->has_client && c->nworks > 0) {
 		for (i = 0; i < c->nworks; i++)
-			if (i > 0 || smtp_client_wait(&c->client) != SMTP_WAIT_END)
+			if (i > 0 ||
+			    smtp_client_wait(&c->client) != SMTP_WAIT_END)
 				job_put_back_rest(c->works[i]->job);
 		smtp_client_lost(&c->client, PK_EPEER);
 	}
@@ -516,9 +519,10 @@ smtp_session_begin(struct smtp_conn *c, int fd, const struct smtp_target *t)
 	stream_init(&c->stream, c->s->d->loop, fd, NULL, NULL, &stream_ops, c);
 	c->has_stream = true;
 	/* Our own name there, at a port of ours: ourselves. */
-	smtp_client_init(&c->client, smtp_port_is_ours(c->s, t->port) ?
-	    &c->dest->loop_conf : &c->dest->client_conf, &client_ops, c,
-	    stream_out(&c->stream), t->peer);
+	smtp_client_init(&c->client,
+	    smtp_port_is_ours(c->s, t->port) ? &c->dest->loop_conf :
+					       &c->dest->client_conf,
+	    &client_ops, c, stream_out(&c->stream), t->peer);
 	c->has_client = true;
 	timer_arm(c, true);
 }

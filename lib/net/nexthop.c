@@ -72,7 +72,7 @@ parse_bracketed(struct view v, struct nexthop *n)
 	if (rest.len == 0)
 		return 0;
 	return rest.p[0] == ':' ? parse_port(view_from(rest, 1), &n->port) :
-	    PK_ESYNTAX;
+				  PK_ESYNTAX;
 }
 
 static int
@@ -85,7 +85,8 @@ parse_one(struct view v, bool lmtp, struct nexthop *n)
 		n->is_unix = true;
 		n->mx = false;
 		return n->host.len > 0 && n->host.len <= UNIX_PATH_MAX_OURS ?
-		    0 : PK_ESYNTAX;
+		    0 :
+		    PK_ESYNTAX;
 	}
 	if (lmtp && view_casestarts(v, VIEW("inet:")))
 		v = view_from(v, 5);

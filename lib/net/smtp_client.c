@@ -149,12 +149,12 @@ outcome_from_reply(struct smtp_client *c, unsigned await,
 		smtp_reply_put_text(&c->text, &c->reply);
 	} else {
 		/* 421 is about the session, never about the recipient. */
-		o_r->what = klass == 5 ? SMTP_OUTCOME_BOUNCED :
-		    SMTP_OUTCOME_DEFERRED;
+		o_r->what =
+		    klass == 5 ? SMTP_OUTCOME_BOUNCED : SMTP_OUTCOME_DEFERRED;
 		buf_printf(&c->text, "host %s said: ", c->peer);
 		smtp_reply_put_text(&c->text, &c->reply);
-		buf_printf(&c->text, " (in reply to %s)",
-		    await_words[await].command);
+		buf_printf(
+		    &c->text, " (in reply to %s)", await_words[await].command);
 	}
 	o_r->text = buf_view(&c->text);
 }
@@ -228,7 +228,7 @@ doing_words(const struct smtp_client *c)
 		return "receiving the initial server greeting";
 	case STATE_EHLO:
 		return c->conf->lmtp ? "performing the LHLO handshake" :
-		    "performing the EHLO handshake";
+				       "performing the EHLO handshake";
 	case STATE_HELO:
 		return "performing the HELO handshake";
 	case STATE_QUIT:
@@ -265,8 +265,8 @@ smtp_client_lost(struct smtp_client *c, int why)
 		fail_words(c, "conversation with ", " timed out while ",
 		    ENHANCED(4, 4, 2));
 	else
-		fail_words(c, "lost connection with ", " while ",
-		    ENHANCED(4, 4, 2));
+		fail_words(
+		    c, "lost connection with ", " while ", ENHANCED(4, 4, 2));
 }
 
 static int
@@ -301,8 +301,9 @@ put_mail(struct smtp_client *c, const struct smtp_txn *t)
 		buf_put_str(c->out, " SMTPUTF8");
 	if (has_cap(c, SMTP_CAP_DSN)) {
 		if (t->ret != SMTP_RET_UNSET)
-			buf_put_str(c->out, t->ret == SMTP_RET_FULL ?
-			    " RET=FULL" : " RET=HDRS");
+			buf_put_str(c->out,
+			    t->ret == SMTP_RET_FULL ? " RET=FULL" :
+						      " RET=HDRS");
 		if (t->envid.len > 0) {
 			buf_put_str(c->out, " ENVID=");
 			buf_put_view(c->out, t->envid);
@@ -372,10 +373,10 @@ send_rcpts(struct smtp_client *c, struct smtp_txn *t)
 		/* The others follow as replies come, and as output leaves. */
 		while (t->sent_rcpts < t->nrcpts &&
 		    (c->out->len < PIPELINE_BYTES ||
-		    (t->await == AWAIT_RCPT && t->sent_rcpts == t->next_rcpt)))
+			(t->await == AWAIT_RCPT &&
+			    t->sent_rcpts == t->next_rcpt)))
 			put_rcpt(c, &t->rcpts[t->sent_rcpts++]);
-	} else if (t->sent_rcpts == t->next_rcpt &&
-	    t->sent_rcpts < t->nrcpts) {
+	} else if (t->sent_rcpts == t->next_rcpt && t->sent_rcpts < t->nrcpts) {
 		put_rcpt(c, &t->rcpts[t->sent_rcpts++]);
 	}
 }
@@ -490,7 +491,7 @@ refuse(struct smtp_client *c, enum smtp_refusal why)
 	smtp_reply_put_text(&c->text, &c->reply);
 	c->refusal = why;
 	c->refused.what = c->reply.code / 100 == 5 ? SMTP_OUTCOME_BOUNCED :
-	    SMTP_OUTCOME_DEFERRED;
+						     SMTP_OUTCOME_DEFERRED;
 	c->refused.dsn = reply_status(&c->reply);
 	c->refused.text = buf_view(&c->text);
 	c->dead = true;
@@ -513,7 +514,8 @@ on_greeting(struct smtp_client *c)
 	bool esmtp = c->conf->always_ehlo;
 
 	if (c->reply.code / 100 != 2)
-		return c->reply.code / 100 == 3 ? fail_protocol(c) :
+		return c->reply.code / 100 == 3 ?
+		    fail_protocol(c) :
 		    refuse(c, SMTP_REFUSAL_GREETING);
 	smtp_reply_line(&c->reply, 0, &line);
 	while (!esmtp && view_next(&line, " ", &word))
@@ -577,7 +579,7 @@ on_mail(struct smtp_client *c, struct smtp_txn *t)
 static void
 rcpts_answered(struct smtp_client *c, struct smtp_txn *t)
 {
-	t->next_rcpt = 0;	/* now counts LMTP's replies behind the dot */
+	t->next_rcpt = 0; /* now counts LMTP's replies behind the dot */
 	if (t->naccepted == 0 && t->sent <= AWAIT_DATA) {
 		txn_over(c, t);
 		return;

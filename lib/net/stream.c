@@ -94,8 +94,8 @@ stream_init(struct stream *s, struct loop *l, int fd,
 	s->ops = ops;
 	s->arg = arg;
 	buf_init(&s->out, STREAM_OUT_MAX);
-	s->read_event = event_new(loop_base(l), fd, EV_READ | EV_PERSIST,
-	    on_readable, s);
+	s->read_event =
+	    event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, s);
 	if (s->read_event == NULL || event_add(s->read_event, NULL) == -1)
 		log_fatal("event for a connection: %s", strerror(errno));
 }
@@ -136,8 +136,8 @@ stream_put_borrowed(struct stream *s, struct view bytes)
 		own -= s->pieces[i].own_before;
 	if (s->npieces == s->cap_pieces) {
 		s->cap_pieces = s->cap_pieces == 0 ? 4 : 2 * s->cap_pieces;
-		s->pieces = xreallocarray(s->pieces, s->cap_pieces,
-		    sizeof(*s->pieces));
+		s->pieces =
+		    xreallocarray(s->pieces, s->cap_pieces, sizeof(*s->pieces));
 	}
 	s->pieces[s->npieces].own_before = own;
 	s->pieces[s->npieces].bytes = bytes;

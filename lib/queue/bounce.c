@@ -114,8 +114,8 @@ bounce_decode_begin(struct bounce_reader *r, struct view data)
 	    get_number(&data, 1, &kind) != 0 ||
 	    get_number(&data, 2, &rows) != 0)
 		return PK_EFORMAT;
-	if (version != BOUNCE_VERSION || kind >= BOUNCE_KINDS ||
-	    rows == 0 || rows > BOUNCE_ROWS_MAX)
+	if (version != BOUNCE_VERSION || kind >= BOUNCE_KINDS || rows == 0 ||
+	    rows > BOUNCE_ROWS_MAX)
 		return PK_EFORMAT;
 	r->rest = data;
 	r->kind = (enum bounce_kind)kind;

@@ -36,7 +36,7 @@ maildir_name_size(const char *name, uint64_t *size_r)
 	while (view_next(&v, ",:", &field))
 		if (view_starts(field, VIEW("S=")))
 			return num_parse_u64(view_from(field, 2), 0, INT64_MAX,
-			    size_r) == 0;
+				   size_r) == 0;
 	return false;
 }
 
@@ -80,7 +80,7 @@ entry_is(const char *name, struct view base)
 
 	return len >= base.len && memcmp(name, base.p, base.len) == 0 &&
 	    (name[base.len] == '\0' || name[base.len] == ',' ||
-	    name[base.len] == ':');
+		name[base.len] == ':');
 }
 
 /*
@@ -97,8 +97,8 @@ find_in(int dir_fd, const char *folder, struct view base)
 	DIR *dir;
 	int fd;
 
-	fd = openat(dir_fd, folder,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(
+	    dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1)
 		return false;
 	dir = fdopendir(fd);
@@ -254,8 +254,8 @@ maildir_publish(struct maildir_delivery *d)
 	if (d->found)
 		return 0;
 	/* Over an earlier one of the same name: the same bytes. */
-	if (renameat(d->box->tmp_fd, d->tmp_name, d->box->new_fd,
-	    d->new_name) == -1)
+	if (renameat(
+		d->box->tmp_fd, d->tmp_name, d->box->new_fd, d->new_name) == -1)
 		return PK_ESYS;
 	return 0;
 }

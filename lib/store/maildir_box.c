@@ -109,8 +109,8 @@ step(int parent, const char *name, bool mine, const char *path,
 	struct stat st;
 	int fd;
 
-	fd = openat(parent, name,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(
+	    parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1 && errno == ENOENT) {
 		if (mkdirat(parent, name, 0700) == -1 && errno != EEXIST) {
 			maildir_fail(f, MAILDIR_FAULT_SYSTEM, errno,
@@ -122,18 +122,22 @@ step(int parent, const char *name, bool mine, const char *path,
 	}
 	if (fd == -1) {
 		if (errno == ELOOP || errno == ENOTDIR)
-			maildir_fail(f, MAILDIR_FAULT_PATH, errno, "%s in mailbox "
-			    "path %s is a link or no directory", name, path);
+			maildir_fail(f, MAILDIR_FAULT_PATH, errno,
+			    "%s in mailbox "
+			    "path %s is a link or no directory",
+			    name, path);
 		else
 			maildir_fail(f, MAILDIR_FAULT_SYSTEM, errno,
 			    "open %s in mailbox path %s", name, path);
 		return -1;
 	}
-	if (fstat(fd, &st) == -1 || (st.st_uid != geteuid() &&
-	    (mine || st.st_uid != 0))) {
-		maildir_fail(f, MAILDIR_FAULT_PATH, 0, "%s in mailbox path %s is "
-		    "owned by user %lu, not by %lu", name, path,
-		    (unsigned long)st.st_uid, (unsigned long)geteuid());
+	if (fstat(fd, &st) == -1 ||
+	    (st.st_uid != geteuid() && (mine || st.st_uid != 0))) {
+		maildir_fail(f, MAILDIR_FAULT_PATH, 0,
+		    "%s in mailbox path %s is "
+		    "owned by user %lu, not by %lu",
+		    name, path, (unsigned long)st.st_uid,
+		    (unsigned long)geteuid());
 		close(fd);
 		return -1;
 	}
@@ -199,8 +203,10 @@ clean_tmp(struct maildir_box *b)
 	while ((e = readdir(dir)) != NULL && seen++ < CLEAN_FILES_MAX) {
 		if (e->d_name[0] == '.')
 			continue;
-		if (fstatat(b->tmp_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_mtime < now - MAILDIR_TMP_AGE_S)
+		if (fstatat(b->tmp_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+			0 &&
+		    S_ISREG(st.st_mode) &&
+		    st.st_mtime < now - MAILDIR_TMP_AGE_S)
 			unlinkat(b->tmp_fd, e->d_name, 0);
 	}
 	closedir(dir);
@@ -230,7 +236,8 @@ box_make(struct maildir_store *s, struct view path, struct maildir_failure *f)
 		goto fail;
 	close(cur);
 	if (fstat(b->new_fd, &st) == -1) {
-		maildir_fail(f, MAILDIR_FAULT_SYSTEM, errno, "stat %s", b->path);
+		maildir_fail(
+		    f, MAILDIR_FAULT_SYSTEM, errno, "stat %s", b->path);
 		goto fail;
 	}
 	b->device = st.st_dev;
@@ -272,7 +279,8 @@ maildir_box_open(struct maildir_store *s, struct view path,
 	struct maildir_box *b, *old = NULL;
 
 	if (path.len > MAILDIR_PATH_MAX) {
-		maildir_fail(f_r, MAILDIR_FAULT_PATH, 0, "mailbox path too long");
+		maildir_fail(
+		    f_r, MAILDIR_FAULT_PATH, 0, "mailbox path too long");
 		return NULL;
 	}
 	pthread_mutex_lock(&s->lock);

@@ -67,7 +67,8 @@ limit_is(struct view line, uint64_t quota)
 		if (item.len < 2 || item.p[item.len - 1] != 'S')
 			continue;
 		return num_parse_u64(view_head(item, item.len - 1), 0,
-		    UINT64_MAX, &n) == 0 && n == quota;
+			   UINT64_MAX, &n) == 0 &&
+		    n == quota;
 	}
 	return false;
 }
@@ -86,7 +87,8 @@ read_sum(struct maildir_box *b, uint64_t quota, struct quota_sum *sum)
 	if (fd == -1)
 		return PK_ENOENT;
 	n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ?
-	    pread(fd, text, sizeof(text), 0) : -1;
+	    pread(fd, text, sizeof(text), 0) :
+	    -1;
 	close(fd);
 	if (n <= 0 || n > FILE_MAX)
 		return PK_EFORMAT;
@@ -113,8 +115,8 @@ count_files(int parent, const char *folder)
 	DIR *dir;
 	int fd;
 
-	fd = openat(parent, folder,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(
+	    parent, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1)
 		return 0;
 	dir = fdopendir(fd);
@@ -127,8 +129,8 @@ count_files(int parent, const char *folder)
 		    strcmp(e->d_name, "maildirsize") == 0)
 			continue;
 		if (!maildir_name_size(e->d_name, &size)) {
-			if (fstatat(fd, e->d_name, &st,
-			    AT_SYMLINK_NOFOLLOW) == -1)
+			if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+			    -1)
 				continue;
 			size = (uint64_t)st.st_size;
 		}
@@ -145,8 +147,8 @@ count_folder(int parent, const char *folder)
 	int64_t bytes;
 	int fd;
 
-	fd = openat(parent, folder,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(
+	    parent, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1)
 		return 0;
 	bytes = count_files(fd, "new") + count_files(fd, "cur");
@@ -218,7 +220,8 @@ maildir_quota_check(struct maildir_box *b, uint64_t quota, uint64_t size,
 	int rc;
 
 	if (size > quota) {
-		maildir_fail(f_r, MAILDIR_FAULT_TOO_BIG, 0, "message of %llu "
+		maildir_fail(f_r, MAILDIR_FAULT_TOO_BIG, 0,
+		    "message of %llu "
 		    "bytes is bigger than the mailbox's quota of %llu bytes",
 		    (unsigned long long)size, (unsigned long long)quota);
 		return PK_ELIMIT;
@@ -233,8 +236,10 @@ maildir_quota_check(struct maildir_box *b, uint64_t quota, uint64_t size,
 	}
 	if ((uint64_t)sum.bytes + size <= quota)
 		return 0;
-	maildir_fail(f_r, MAILDIR_FAULT_FULL, 0, "mailbox is full: %lld of %llu "
-	    "bytes are used", (long long)sum.bytes, (unsigned long long)quota);
+	maildir_fail(f_r, MAILDIR_FAULT_FULL, 0,
+	    "mailbox is full: %lld of %llu "
+	    "bytes are used",
+	    (long long)sum.bytes, (unsigned long long)quota);
 	return PK_ELIMIT;
 }
 

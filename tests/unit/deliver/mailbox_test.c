@@ -26,7 +26,8 @@ start(struct rig *r)
 
 	memcpy(dir, "/tmp/pk-mailbox-XXXXXX", 23);
 	assert_non_null(mkdtemp(dir));
-	conf = xasprintf("myhostname = me.test\nvirtual_mailbox_base = %s\n", dir);
+	conf =
+	    xasprintf("myhostname = me.test\nvirtual_mailbox_base = %s\n", dir);
 	rig_init(r, &deliver_role_mailbox, conf);
 	xfree(conf);
 }
@@ -105,8 +106,10 @@ test_many(void **state)
 	}
 	rig_wait(&r, 1000);
 	assert_null(strstr(buf_cstr(&r.log), "deferred"));
-	assert_memory_equal(buf_cstr(&r.log), "1/0 sent+final 2.0.0 delivered to "
-	    "maildir [mailbox]\n", 51);
+	assert_memory_equal(buf_cstr(&r.log),
+	    "1/0 sent+final 2.0.0 delivered to "
+	    "maildir [mailbox]\n",
+	    51);
 	for (i = 0; i < 50; i++) {
 		path = xasprintf("x.test/u%u/new", i);
 		n += count(path);
@@ -164,13 +167,16 @@ test_refused(void **state)
 	rig_send(&r, &j);
 	rig_send(&r, &j);
 	rig_wait(&r, 6);
-	assert_non_null(strstr(buf_cstr(&r.log), "1/0 deferred 4.2.0 maildir "
+	assert_non_null(strstr(buf_cstr(&r.log),
+	    "1/0 deferred 4.2.0 maildir "
 	    "delivery failed: trap in mailbox path trap/x is a link"));
-	assert_non_null(strstr(buf_cstr(&r.log), "2/0 deferred 4.2.0 maildir "
+	assert_non_null(strstr(buf_cstr(&r.log),
+	    "2/0 deferred 4.2.0 maildir "
 	    "delivery failed: bad mailbox path ../x"));
 	assert_non_null(strstr(buf_cstr(&r.log), "3/0 bounced 5.2.3"));
 	assert_non_null(strstr(buf_cstr(&r.log), "4/0 sent"));
-	assert_non_null(strstr(buf_cstr(&r.log), "6/0 bounced 5.2.2 maildir "
+	assert_non_null(strstr(buf_cstr(&r.log),
+	    "6/0 bounced 5.2.2 maildir "
 	    "delivery failed: mailbox is full"));
 	stop(&r);
 }
@@ -203,7 +209,8 @@ test_headers(void **state)
 	n = read(fd, got, sizeof(got) - 1);
 	assert_true(n > 0);
 	got[n] = '\0';
-	assert_string_equal(got, "Return-Path: <s@me.test>\n"
+	assert_string_equal(got,
+	    "Return-Path: <s@me.test>\n"
 	    "X-Original-To: First.Name@x.test\n"
 	    "Delivered-To: a@x.test\nReceived: x\nSubject: t\n\nhello\n");
 	close(fd);

@@ -32,7 +32,8 @@ note(const struct conf_note *n, void *arg)
 static int
 on_result(struct rig *r, struct ipc_msg *m)
 {
-	static const char *const names[] = { "sent", "deferred", "bounced", "back" };
+	static const char *const names[] = { "sent", "deferred", "bounced",
+		"back" };
 	uint64_t job = 0, index = 0, state = 0, flags = 0, delay = 0;
 	struct view dsn = VIEW_NONE, reply = VIEW_NONE, relay = VIEW_NONE;
 	struct ipc_in in;
@@ -42,13 +43,17 @@ on_result(struct rig *r, struct ipc_msg *m)
 	while (ipc_has(&in, IPC_F_INDEX)) {
 		ipc_get_u64(&in, IPC_F_INDEX, &index);
 		ipc_get_range(&in, IPC_F_STATE, 0, JOB_RESULTS - 1, &state);
-		ipc_get_range(&in, IPC_F_FLAGS, 0, JOB_RESULT_FLAGS_ALL, &flags);
+		ipc_get_range(
+		    &in, IPC_F_FLAGS, 0, JOB_RESULT_FLAGS_ALL, &flags);
 		ipc_get_text(&in, IPC_F_DSN, 32, &dsn);
 		ipc_get_text(&in, IPC_F_REPLY, JOB_REPLY_MAX, &reply);
 		ipc_get_text(&in, IPC_F_RELAY, JOB_RELAY_MAX, &relay);
 		buf_printf(&r->log, "%llu/%llu %s%s %.*s %.*s [%.*s]\n",
 		    (unsigned long long)job, (unsigned long long)index,
-		    names[state], flags == 2 ? "+final" : flags == 1 ? "+dsn" : "",
+		    names[state],
+		    flags == 2     ? "+final" :
+			flags == 1 ? "+dsn" :
+				     "",
 		    VIEW_ARG(dsn), VIEW_ARG(reply), VIEW_ARG(relay));
 		r->results++;
 	}
@@ -103,13 +108,15 @@ rig_init(struct rig *r, const struct deliver_role *role, const char *conf)
 	deliver_init(&r->d, role);
 	r->d.loop = loop_new();
 	r->d.conf = r->conf;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK |
-	    SOCK_CLOEXEC, 0, sv), 0);
+	assert_int_equal(
+	    socketpair(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv),
+	    0);
 	if (role->prepare != NULL)
 		role->prepare(&r->d);
 	deliver_attach(&r->d, 1, sv[0]);
-	r->qmgr = ipc_channel_new(r->d.loop, sv[1], IPC_ROLE_qmgr, role->role,
-	    7, &ops, r);
+	r->qmgr = ipc_channel_new(
+	    r->d.loop, sv[1], IPC_ROLE_qmgr, role->role, 7, &ops, r);
 	if (role->start != NULL)
 		role->start(&r->d);
 }
@@ -159,8 +166,8 @@ rig_send(struct rig *r, const struct rig_job *j)
 	ipc_put_str(&o, IPC_F_TRANSPORT, ipc_role_name(r->d.role->role));
 	ipc_put_str(&o, IPC_F_NEXTHOP, j->nexthop);
 	ipc_put_u64(&o, IPC_F_ATTEMPT, 0);
-	ipc_put_u64(&o, IPC_F_TIME_MS, j->arrival_ms != 0 ? j->arrival_ms :
-	    clock_wall_ms() + 1000);
+	ipc_put_u64(&o, IPC_F_TIME_MS,
+	    j->arrival_ms != 0 ? j->arrival_ms : clock_wall_ms() + 1000);
 	ipc_put_u64(&o, IPC_F_SIZE, j->content.len);
 	ipc_put_bytes(&o, IPC_F_ENVELOPE, buf_view(&env));
 	buf_fini(&env);
@@ -242,9 +249,11 @@ command(struct peer *p, struct view line)
 			return false;
 		say(p, s->special[i][1]);
 		return view_starts(view_str(s->special[i][1]), VIEW("421")) ?
-		    false : true;
+		    false :
+		    true;
 	}
-	if (view_starts(line, VIEW("EHLO")) || view_starts(line, VIEW("LHLO"))) {
+	if (view_starts(line, VIEW("EHLO")) ||
+	    view_starts(line, VIEW("LHLO"))) {
 		say(p, s->ehlo);
 	} else if (view_starts(line, VIEW("DATA"))) {
 		p->data = true;
@@ -342,8 +351,8 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	p->s = s;
 	p->fd = c;
 	buf_init(&p->in, 1 << 24);
-	p->event = event_new(loop_base(s->loop), c, EV_READ | EV_PERSIST,
-	    on_peer, p);
+	p->event =
+	    event_new(loop_base(s->loop), c, EV_READ | EV_PERSIST, on_peer, p);
 	event_add(p->event, NULL);
 	s->connections++;
 	s->open++;
@@ -369,16 +378,18 @@ rig_server_init(struct rig_server *s, struct loop *l, bool is_unix)
 		    (long)getpid());
 		unlink(s->path);
 		memcpy(sun.sun_path, s->path, strlen(s->path) + 1);
-		assert_int_equal(bind(s->fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+		assert_int_equal(
+		    bind(s->fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	} else {
 		sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		assert_int_equal(bind(s->fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+		assert_int_equal(
+		    bind(s->fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
 		getsockname(s->fd, (struct sockaddr *)&sin, &len);
 		s->port = ntohs(sin.sin_port);
 	}
 	assert_int_equal(listen(s->fd, 1000), 0);
-	s->event = event_new(loop_base(l), s->fd, EV_READ | EV_PERSIST,
-	    on_accept, s);
+	s->event =
+	    event_new(loop_base(l), s->fd, EV_READ | EV_PERSIST, on_accept, s);
 	event_add(s->event, NULL);
 }
 

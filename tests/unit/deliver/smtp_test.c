@@ -57,8 +57,8 @@ test_one(void **state)
 	assert_int_equal(r.ready, 1000);
 	assert_memory_equal(buf_cstr(&r.log),
 	    "1/0 sent 2.0.0 250 2.0.0 queued [127.0.0.1[127.0.0.1]:", 52);
-	assert_string_equal(buf_cstr(&s.data),
-	    "Received: x\r\nSubject: t\r\n\r\nhello\r\n");
+	assert_string_equal(
+	    buf_cstr(&s.data), "Received: x\r\nSubject: t\r\n\r\nhello\r\n");
 	stop(&r, &s);
 }
 
@@ -106,7 +106,8 @@ test_dots(void **state)
 	rig_send(&r, &j);
 	rig_wait(&r, 1);
 	/* What a receiver sees before it takes the dots off. */
-	assert_string_equal(buf_cstr(&s.data), "A: b\r\n\r\n..\r\n...\r\n"
+	assert_string_equal(buf_cstr(&s.data),
+	    "A: b\r\n\r\n..\r\n...\r\n"
 	    "bare cr\r\nlf\r\n..\r\nend\r\n");
 	stop(&r, &s);
 }
@@ -131,8 +132,10 @@ test_recipients(void **state)
 	rig_wait(&r, 1);
 	assert_int_equal(r.results, 4);
 	assert_int_equal(s.messages, 2);
-	assert_non_null(strstr(buf_cstr(&r.log), "1/1 bounced 5.1.1 host "
-	    "127.0.0.1[127.0.0.1] said: 550 5.1.1 who (in reply to RCPT TO command)"));
+	assert_non_null(strstr(buf_cstr(&r.log),
+	    "1/1 bounced 5.1.1 host "
+	    "127.0.0.1[127.0.0.1] said: 550 5.1.1 who (in reply to RCPT TO "
+	    "command)"));
 	assert_non_null(strstr(buf_cstr(&r.log), "1/0 sent 2.0.0"));
 	assert_non_null(strstr(buf_cstr(&r.log), "1/2 sent 2.0.0"));
 	assert_non_null(strstr(buf_cstr(&r.log), "1/3 bounced 5.1.3"));
@@ -159,8 +162,9 @@ test_nobody_there(void **state)
 	j.nexthop = "[127.0.0.1]:2";
 	rig_send(&r, &j);
 	rig_wait(&r, 2);
-	want = xasprintf("2/0 deferred 4.4.1 connect to 127.0.0.1[127.0.0.1]:2: "
-	    "Connection refused [none]");
+	want =
+	    xasprintf("2/0 deferred 4.4.1 connect to 127.0.0.1[127.0.0.1]:2: "
+		      "Connection refused [none]");
 	assert_non_null(strstr(buf_cstr(&r.log), want));
 	j.nexthop = "bad[";
 	rig_send(&r, &j);
@@ -209,9 +213,11 @@ test_conversion(void **state)
 	s.ehlo = "250 server.test\r\n";
 	j = job();
 	j.body = RECORD_BODY_8BIT;
-	j.content = VIEW("MIME-Version: 1.0\r\nContent-Type: text/plain; "
-	    "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-	    "gr\xc3\xbc\xc3\x9f""e\r\n");
+	j.content =
+	    VIEW("MIME-Version: 1.0\r\nContent-Type: text/plain; "
+		 "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+		 "gr\xc3\xbc\xc3\x9f"
+		 "e\r\n");
 	rig_send(&r, &j);
 	rig_wait(&r, 1);
 	assert_non_null(strstr(buf_cstr(&s.data), "gr=C3=BC=C3=9Fe\r\n"));
@@ -220,8 +226,8 @@ test_conversion(void **state)
 	j.utf8 = true;
 	rig_send(&r, &j);
 	rig_wait(&r, 2);
-	assert_non_null(strstr(buf_cstr(&r.log),
-	    "2/0 bounced 5.6.7 SMTPUTF8 is required"));
+	assert_non_null(
+	    strstr(buf_cstr(&r.log), "2/0 bounced 5.6.7 SMTPUTF8 is required"));
 	stop(&r, &s);
 }
 
@@ -367,7 +373,8 @@ test_refused_greeting(void **state)
 	j = job();
 	rig_send(&r, &j);
 	rig_wait(&r, 1);
-	assert_non_null(strstr(buf_cstr(&r.log), "1/0 deferred 4.3.2 host "
+	assert_non_null(strstr(buf_cstr(&r.log),
+	    "1/0 deferred 4.3.2 host "
 	    "127.0.0.1[127.0.0.1] refused to talk to me: 421 4.3.2 not now"));
 	stop(&r, &s);
 }
@@ -391,7 +398,8 @@ test_lmtp(void **state)
 	rig_send(&r, &j);
 	rig_wait(&r, 1);
 	assert_int_equal(r.results, 2);
-	assert_non_null(strstr(buf_cstr(&r.log), "1/0 sent+final 2.0.0 250 2.0.0 "
+	assert_non_null(strstr(buf_cstr(&r.log),
+	    "1/0 sent+final 2.0.0 250 2.0.0 "
 	    "queued [me.test[/tmp/pk-rig-"));
 	assert_non_null(strstr(buf_cstr(&s.commands), "LHLO me.test"));
 	xfree(hop);

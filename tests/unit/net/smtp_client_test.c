@@ -72,8 +72,8 @@ on_result(struct smtp_client *c, struct smtp_txn *t, size_t i,
 	struct rig *r = arg;
 
 	(void)c;
-	buf_printf(&r->log, "%d.%d %s ", (int)(t - r->txns), (int)i,
-	    names[o->what]);
+	buf_printf(
+	    &r->log, "%d.%d %s ", (int)(t - r->txns), (int)i, names[o->what]);
 	enhanced_put(&r->log, o->dsn);
 	buf_printf(&r->log, " %.*s\n", VIEW_ARG(o->text));
 }
@@ -95,7 +95,8 @@ static const struct smtp_client_ops ops = {
 static void
 rig_init(struct rig *r, unsigned ntxns, size_t nrcpts)
 {
-	static const char *const names[] = { "a@x.test", "b@x.test", "c@x.test" };
+	static const char *const names[] = { "a@x.test", "b@x.test",
+		"c@x.test" };
 	unsigned i;
 	size_t k;
 
@@ -241,7 +242,8 @@ test_scripts(void **state)
 		for (mode = 0; mode < 3; mode++) {
 			rig_init(&r, s->txns, s->rcpts);
 			if (feed(&r, s->server, mode) != s->rc)
-				fail_msg("%s, mode %d: wrong result", s->name, mode);
+				fail_msg(
+				    "%s, mode %d: wrong result", s->name, mode);
 			if (strcmp(buf_cstr(&r.out), s->out) != 0 ||
 			    strcmp(buf_cstr(&r.log), s->log) != 0)
 				print_message("%s, mode %d:\n", s->name, mode);
@@ -259,15 +261,23 @@ test_bdat(void **state)
 	(void)state;
 	rig_init(&r, 2, 1);
 	r.txns[0].bdat = r.txns[1].bdat = true;
-	assert_int_equal(feed(&r, "220 mx\r\n250-mx\r\n250-PIPELINING\r\n"
-	    "250 CHUNKING\r\n", 0), 0);
+	assert_int_equal(feed(&r,
+			     "220 mx\r\n250-mx\r\n250-PIPELINING\r\n"
+			     "250 CHUNKING\r\n",
+			     0),
+	    0);
 	/* Two messages in one packet. */
-	assert_string_equal(buf_cstr(&r.out), "EHLO me.test\r\n"
-	    "MAIL FROM:<s@me.test>\r\nRCPT TO:<a@x.test>\r\nBDAT 21 LAST\r\n" MSG
-	    "RSET\r\n"
-	    "MAIL FROM:<s@me.test>\r\nRCPT TO:<a@x.test>\r\nBDAT 21 LAST\r\n" MSG);
-	assert_int_equal(feed(&r, "250 ok\r\n550 no\r\n503 none\r\n"
-	    "250 reset\r\n250 ok\r\n250 ok\r\n250 yes\r\n", 1), 0);
+	assert_string_equal(buf_cstr(&r.out),
+	    "EHLO me.test\r\n"
+	    "MAIL FROM:<s@me.test>\r\nRCPT TO:<a@x.test>\r\nBDAT 21 "
+	    "LAST\r\n" MSG "RSET\r\n"
+	    "MAIL FROM:<s@me.test>\r\nRCPT TO:<a@x.test>\r\nBDAT 21 "
+	    "LAST\r\n" MSG);
+	assert_int_equal(feed(&r,
+			     "250 ok\r\n550 no\r\n503 none\r\n"
+			     "250 reset\r\n250 ok\r\n250 ok\r\n250 yes\r\n",
+			     1),
+	    0);
 	assert_string_equal(buf_cstr(&r.log),
 	    "0.0 bounced 5.0.0 host mx[192.0.2.1] said: 550 no "
 	    "(in reply to RCPT TO command)\n1.0 sent 2.0.0 250 yes\n");
@@ -294,8 +304,10 @@ test_many_recipients(void **state)
 	buf_init(&r.log, 16 << 20);
 	for (i = 0; i < MANY; i++) {
 		snprintf(names[i], sizeof(names[i]),
-		    "somebody.with.a.rather.long.name.%zu@some.domain.x.test", i);
-		rcpts[i] = (struct smtp_txn_rcpt){ .address = view_str(names[i]) };
+		    "somebody.with.a.rather.long.name.%zu@some.domain.x.test",
+		    i);
+		rcpts[i] =
+		    (struct smtp_txn_rcpt){ .address = view_str(names[i]) };
 	}
 	r.txns[0].rcpts = rcpts;
 	r.txns[0].nrcpts = MANY;
@@ -312,7 +324,8 @@ test_many_recipients(void **state)
 		for (i = 0; i < replies % 1000000; i++)
 			assert_int_equal(feed(&r, "250 ok\r\n", 0), 0);
 		if (replies >= 1000000)
-			assert_int_equal(feed(&r, "354 go\r\n250 ok\r\n", 0), 0);
+			assert_int_equal(
+			    feed(&r, "354 go\r\n250 ok\r\n", 0), 0);
 	}
 	for (i = 0; i < MANY; i++)
 		assert_true(rcpts[i].done);
@@ -331,14 +344,18 @@ test_lmtp(void **state)
 	for (mode = 0; mode < 3; mode++) {
 		rig_init(&r, 1, 3);
 		r.conf.lmtp = true;
-		assert_int_equal(feed(&r, HELLO "250 ok\r\n250 ok\r\n550 who\r\n"
-		    "250 ok\r\n354 go\r\n250 2.1.5 stored\r\n452 4.2.2 full\r\n",
-		    mode), 0);
+		assert_int_equal(feed(&r,
+				     HELLO "250 ok\r\n250 ok\r\n550 who\r\n"
+					   "250 ok\r\n354 go\r\n250 2.1.5 "
+					   "stored\r\n452 4.2.2 full\r\n",
+				     mode),
+		    0);
 		assert_string_equal(buf_cstr(&r.log),
 		    "0.1 bounced 5.0.0 host mx[192.0.2.1] said: 550 who "
 		    "(in reply to RCPT TO command)\n"
 		    "0.0 sent 2.1.5 250 2.1.5 stored\n"
-		    "0.2 deferred 4.2.2 host mx[192.0.2.1] said: 452 4.2.2 full "
+		    "0.2 deferred 4.2.2 host mx[192.0.2.1] said: 452 4.2.2 "
+		    "full "
 		    "(in reply to end of DATA command)\n");
 		assert_true(smtp_client_can_begin(&r.c));
 		rig_fini(&r);
@@ -359,9 +376,12 @@ test_extensions(void **state)
 	r.txns[0].mt_priority = -3;
 	r.rcpts[0][0].notify = SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
 	r.rcpts[0][0].orcpt = VIEW("rfc822;a@x.test");
-	feed(&r, "220 mx\r\n250-mx\r\n250-DSN\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
-	    "250-MT-PRIORITY\r\n250-SIZE\r\n250 PIPELINING\r\n", 0);
-	assert_string_equal(buf_cstr(&r.out), "EHLO me.test\r\n"
+	feed(&r,
+	    "220 mx\r\n250-mx\r\n250-DSN\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+	    "250-MT-PRIORITY\r\n250-SIZE\r\n250 PIPELINING\r\n",
+	    0);
+	assert_string_equal(buf_cstr(&r.out),
+	    "EHLO me.test\r\n"
 	    "MAIL FROM:<s@me.test> SIZE=21 BODY=8BITMIME SMTPUTF8 RET=HDRS "
 	    "ENVID=id+2B1 MT-PRIORITY=-3\r\n"
 	    "RCPT TO:<a@x.test> NOTIFY=FAILURE,DELAY ORCPT=rfc822;a@x.test\r\n"
@@ -418,12 +438,14 @@ test_refusals(void **state)
 	assert_int_equal(feed(&r, "554 5.7.1 go away\r\n", 1), PK_EPROTO);
 	assert_int_equal(r.c.refusal, SMTP_REFUSAL_GREETING);
 	assert_int_equal(r.c.refused.what, SMTP_OUTCOME_BOUNCED);
-	assert_true(view_eq(r.c.refused.text, VIEW("host mx[192.0.2.1] refused "
-	    "to talk to me: 554 5.7.1 go away")));
+	assert_true(view_eq(r.c.refused.text,
+	    VIEW("host mx[192.0.2.1] refused "
+		 "to talk to me: 554 5.7.1 go away")));
 	rig_fini(&r);
 
 	rig_init(&r, 1, 1);
-	assert_int_equal(feed(&r, "220 x\r\n250 ME.test hello\r\n", 1), PK_EPROTO);
+	assert_int_equal(
+	    feed(&r, "220 x\r\n250 ME.test hello\r\n", 1), PK_EPROTO);
 	assert_int_equal(r.c.refusal, SMTP_REFUSAL_LOOP);
 	rig_fini(&r);
 }
@@ -436,8 +458,11 @@ test_take_back(void **state)
 
 	(void)state;
 	rig_init(&r, 2, 1);
-	assert_int_equal(feed(&r, HELLO "250 ok\r\n250 ok\r\n354 go\r\n250 one\r\n"
-	    "421 too many\r\n", 0), PK_EPROTO);
+	assert_int_equal(feed(&r,
+			     HELLO "250 ok\r\n250 ok\r\n354 go\r\n250 one\r\n"
+				   "421 too many\r\n",
+			     0),
+	    PK_EPROTO);
 	assert_string_equal(buf_cstr(&r.log), "0.0 sent 2.0.0 250 one\n");
 	assert_int_equal(r.c.ntxns, 1);
 	assert_true(smtp_client_untouched(&r.c, &r.txns[1]));
@@ -454,9 +479,13 @@ test_early_refusal(void **state)
 	(void)state;
 	rig_init(&r, 1, 1);
 	r.hold_content = true;
-	assert_int_equal(feed(&r, HELLO "250 ok\r\n250 ok\r\n354 go\r\n"
-	    "552 5.3.4 too big\r\n", 0), PK_EPROTO);
-	assert_string_equal(buf_cstr(&r.log), "0.0 bounced 5.3.4 host "
+	assert_int_equal(feed(&r,
+			     HELLO "250 ok\r\n250 ok\r\n354 go\r\n"
+				   "552 5.3.4 too big\r\n",
+			     0),
+	    PK_EPROTO);
+	assert_string_equal(buf_cstr(&r.log),
+	    "0.0 bounced 5.3.4 host "
 	    "mx[192.0.2.1] said: 552 5.3.4 too big (in reply to end of DATA "
 	    "command)\n");
 	rig_fini(&r);

@@ -139,13 +139,13 @@ test_deliver(void **state)
 	assert_int_equal(count("example.test/alice/tmp"), 1);
 	assert_int_equal(maildir_publish(&d), 0);
 	assert_int_equal(count("example.test/alice/tmp"), 0);
-	assert_string_equal(d.new_name,
-	    "1700000000.PA1R0.host_a_b.test,S=38,W=43");
+	assert_string_equal(
+	    d.new_name, "1700000000.PA1R0.host_a_b.test,S=38,W=43");
 	buf_init(&b, 1000);
 	p = xasprintf("example.test/alice/new/%s", d.new_name);
 	assert_int_equal(fd_read_file(base_fd, p, &b), 0);
-	assert_string_equal(buf_cstr(&b),
-	    "Return-Path: <>\nSubject: x\n\n.dot\nlast\n");
+	assert_string_equal(
+	    buf_cstr(&b), "Return-Path: <>\nSubject: x\n\n.dot\nlast\n");
 	xfree(p);
 	buf_fini(&b);
 	maildir_box_release(&d.box);
@@ -210,7 +210,8 @@ test_quota(void **state)
 	assert_int_equal(maildir_write(&d, &f), PK_EIO);
 	assert_int_equal(f.fault, MAILDIR_FAULT_TOO_BIG);
 	/* The user deletes the message by hand: noticed by counting anew. */
-	p = xasprintf("%s/small/new/1700000000.PC1R0.host_a_b.test,S=38,W=43", dir);
+	p = xasprintf(
+	    "%s/small/new/1700000000.PC1R0.host_a_b.test,S=38,W=43", dir);
 	assert_int_equal(unlink(p), 0);
 	xfree(p);
 	p = xasprintf("%s/small/maildirsize", dir);
