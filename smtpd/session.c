@@ -518,7 +518,8 @@ timed_out(struct session *s)
 		    s->tx != NULL ? (unsigned long long)s->tx->scanner.wire_bytes : 0ULL, client);
 	else
 		log_info("timeout after %s from %s", s->last_verb, client);
-	session_reply_plain(s, "421 4.4.2 Error: timeout exceeded");
+	session_replyf(s, "421 4.4.2 %s Error: timeout exceeded",
+	    s->policy->conf->myhostname);
 	session_close_after(s);
 	settle(s);
 }
