@@ -14,8 +14,10 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -322,4 +324,38 @@ environment_running(const struct conf *c)
 		pid = pid_read(fd);
 	fd_close(&fd);
 	return pid;
+}
+
+/* ---- the queue has one owner ---- */
+
+int
+environment_queue_handle(const struct conf *c)
+{
+	char *path = xasprintf("%s/lock", c->queue_directory);
+	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	xfree(path);
+	return fd;
+}
+
+int
+environment_queue_wait(const struct conf *c, uint64_t timeout_ms, void (*waits)(void))
+{
+	uint64_t end_ms = clock_mono_ms() + timeout_ms;
+	struct timespec pause = { 0, 50000000 };
+	int fd = environment_queue_handle(c), rc;
+	bool said = false;
+
+	if (fd == -1)
+		return PK_ESYS;
+	while ((rc = flock(fd, LOCK_EX | LOCK_NB)) == -1 && errno == EWOULDBLOCK &&
+	    clock_mono_ms() < end_ms) {
+		if (!said)
+			waits();
+		said = true;
+		nanosleep(&pause, NULL);
+	}
+	rc = rc == 0 ? 0 : errno == EWOULDBLOCK ? PK_ETIMEOUT : PK_ESYS;
+	fd_close(&fd);
+	return rc;
 }

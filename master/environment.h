@@ -30,4 +30,16 @@ int	environment_lock(const struct conf *c, pid_t *pid_r);
 /* pid of the master that holds the lock, 0: none, -1: cannot tell (errno). */
 pid_t	environment_running(const struct conf *c);
 
+/*
+ * Every child holds a shared lock on queue_directory/lock while it lives
+ * (CHILD_LOCK_FD). A master that died leaves children behind, which finish
+ * what they have in hand: a second qmgr beside the first, or a segment sealed
+ * under a writer that still answers 250, would lose mail. So a new master
+ * starts nobody before the last of them is gone.
+ */
+/* The file, made when missing, not locked; -1 with errno. */
+int	environment_queue_handle(const struct conf *c);
+/* 0 when nobody holds it; PK_ETIMEOUT, PK_ESYS. waits() is called once before it waits. */
+int	environment_queue_wait(const struct conf *c, uint64_t timeout_ms, void (*waits)(void));
+
 #endif

@@ -136,13 +136,34 @@ load_config(struct master *m, const char *dir)
 }
 
 static void
+say_waits(void)
+{
+	log_warn("processes of a master that died still finish their work: waiting for them");
+}
+
+static void
+wait_alone(struct master *m)
+{
+	int rc = environment_queue_wait(m->conf, (uint64_t)m->conf->drain_timeout +
+	    MASTER_ALONE_GRACE_MS, say_waits);
+
+	if (rc == PK_ETIMEOUT)
+		log_fatal("not started: processes of an earlier start still use %s",
+		    m->conf->queue_directory);
+	if (rc != 0)
+		log_fatal("not started: %s/lock: %s", m->conf->queue_directory, strerror(errno));
+}
+
+static void
 take_lock(struct master *m)
 {
 	pid_t other;
 
 	m->pid_fd = environment_lock(m->conf, &other);
-	if (m->pid_fd != -1)
+	if (m->pid_fd != -1) {
+		wait_alone(m);
 		return;
+	}
 	if (other > 0)
 		log_fatal("not started: a master with runtime_directory %s is running, pid %ld",
 		    m->conf->runtime_directory, (long)other);

@@ -24,6 +24,8 @@
 #define MASTER_DRAIN_EXTRA_MS	6000
 #define MASTER_BACKOFF_MIN_MS	100
 #define MASTER_BACKOFF_MAX_MS	30000
+/* Beyond drain_timeout, for the children of a master that died. */
+#define MASTER_ALONE_GRACE_MS	15000
 #define MASTER_HEALTHY_MS	60000	/* such a life resets the backoff */
 #define MASTER_LOUD_DEATHS	10
 /* At start there is somebody to tell: three deaths are a failed start. */

@@ -5,9 +5,11 @@
  * master forks and executes the role's program as root (or as itself, in
  * development mode); the child confines itself before it listens to anybody
  * and says so with READY. It gets nothing of master's but descriptor 3: the
- * control channel, over which everything else comes. Its words are read as
+ * control channel, over which everything else comes, and 4: a shared lock
+ * that says it lives (environment.h). Its words are read as
  * if it had been taken over.
  */
+#include <sys/file.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -22,6 +24,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "master/environment.h"
 #include "master/master.h"
 #include "sys/client_limits.h"
 #include "sys/fd.h"
@@ -73,14 +76,16 @@ child_exec(const struct master *m, enum ipc_role role, int control)
 	char *path = xasprintf("%s/%s", m->conf->program_directory, ipc_role_program(role));
 	char *name = xstrdup(ipc_role_name(role));
 	char *argv[] = { path, name, NULL };
-	int null;
+	int null, lock;
 
 	/* A terminal's Ctrl-C is for master, which then ends the others in order. */
 	(void)setpgid(0, 0);
 	reset_signals();
 	control = fcntl(control, F_DUPFD, 10);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (control == -1 || null == -1)
+	lock = environment_queue_handle(m->conf);
+	if (control == -1 || null == -1 || lock == -1 || flock(lock, LOCK_SH | LOCK_NB) == -1 ||
+	    (lock = fcntl(lock, F_DUPFD, 10)) == -1)
 		_exit(126);
 	(void)dup2(null, 0);
 	(void)dup2(null, 1);
@@ -88,7 +93,8 @@ child_exec(const struct master *m, enum ipc_role role, int control)
 	if (m->started && !m->foreground)
 		(void)dup2(null, 2);
 	(void)dup2(control, CHILD_CONTROL_FD);
-	fd_close_rest(CHILD_CONTROL_FD + 1, NULL, 0);
+	(void)dup2(lock, CHILD_LOCK_FD);
+	fd_close_rest(CHILD_LOCK_FD + 1, NULL, 0);
 	if (chdir("/") == 0)
 		execve(path, argv, child_environment());
 	fprintf(stderr, "postkeep/master: error: cannot execute %s: %s\n", path, strerror(errno));

@@ -31,6 +31,8 @@
 #define CONFIG_BYTES_MAX	(4 * 1024 * 1024)
 /* What a role that does not come to an end gets beyond its grace. */
 #define DRAIN_EXTRA_MS		5000
+/* Grace when master died: its successor starts nobody before we are gone. */
+#define ORPHAN_DRAIN_MS		5000
 #define STATUS_NO_MASTER	75
 
 struct child {
@@ -437,7 +439,9 @@ on_control_closed(struct ipc_channel *ch, int why, void *arg)
 		return;
 	log_warn("master is gone; coming to an end");
 	c->status = STATUS_NO_MASTER;
-	drain_begin(c, c->conf->drain_timeout);
+	/* The next master waits for this: no grace beyond what is in hand. */
+	drain_begin(c, c->conf->drain_timeout < ORPHAN_DRAIN_MS ? c->conf->drain_timeout :
+	    ORPHAN_DRAIN_MS);
 }
 
 static const struct ipc_channel_ops control_ops = {

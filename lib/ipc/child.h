@@ -17,6 +17,8 @@
 #include "sys/sandbox.h"
 
 #define CHILD_CONTROL_FD	3
+/* A lock that master set before the start; held until the process ends, never used. */
+#define CHILD_LOCK_FD		4
 
 /* READY's FLAGS: what confinement came to be in force. */
 enum child_confinement {
