@@ -123,6 +123,8 @@ put_message(struct checkpoint *c, struct message *m, struct buf *row)
 		put_recipients(c, m, row);
 		m->flags |= MESSAGE_LOGGING;
 	}
+	/* The totals must be those of the rows. */
+	store_recount(c->store, m);
 	put_due(c, m, store_message_due(c->store, m));
 	buf_reset(row);
 	message_row_put(row, m);

@@ -9,6 +9,8 @@
 
 /* store.c: drops m from memory whatever its state. */
 void	store_forget(struct store *s, struct message *m);
+/* store.c: m's class may be another: the totals follow. */
+void	store_recount(struct store *s, struct message *m);
 /* store.c: m differs from the index; the totals follow. */
 void	store_changed(struct store *s, struct message *m);
 /* store.c: the journal's callback. */

@@ -116,6 +116,7 @@ struct message {
 	uint64_t	due_ms;		/* not expanded: not before; KEPT: removed then */
 	uint64_t	activated_ms;	/* monotonic */
 	uint64_t	report_ms;	/* next try of reports */
+	uint64_t	logged_lsn;	/* its last ROWS event */
 	uint64_t	indexed_due;	/* key of its due row, 0: none */
 	struct sender	*sender;
 	/* NULL: read from the record when needed. An entry is NULL when it is done and forgotten. */

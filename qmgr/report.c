@@ -90,6 +90,33 @@ any_left(const struct message *m, unsigned kind)
 	return false;
 }
 
+static void
+on_durable(void *arg, uint64_t id)
+{
+	struct qmgr *q = arg;
+	struct message *m = store_peek(&q->store, id);
+
+	if (m == NULL)
+		return;
+	m->report_ms = 0;
+	qmgr_run(q, m);
+}
+
+/*
+ * QUEUE.md Q11: the failure is on disk before its report is made, so that
+ * after a crash the report that is found says what is known, once.
+ */
+static bool
+may_report(struct qmgr *q, struct message *m)
+{
+	if (store_rows_durable(&q->store, m))
+		return true;
+	/* Not due again before the disk has answered. */
+	m->report_ms = store_now_ms(&q->store) + REPORT_AGAIN_MS;
+	store_when_durable(&q->store, on_durable, q, m->id);
+	return false;
+}
+
 void
 reporter_run(struct qmgr *q, struct message *m)
 {
@@ -107,6 +134,8 @@ reporter_run(struct qmgr *q, struct message *m)
 			store_wake(&q->store, m, m->report_ms > now ? m->report_ms : now + 1000);
 			continue;
 		}
+		if (!may_report(q, m))
+			return;
 		while (any_left(m, kind)) {
 			if (send_some(q, m, kind))
 				continue;

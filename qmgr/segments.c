@@ -338,6 +338,13 @@ trim_run(struct worker_job *job)
 }
 
 void
+segments_trim(struct segments *s, struct segment *seg)
+{
+	worker_post(s->worker, &file_job_new(s, seg->header.number, trim_run,
+	    file_job_done)->job);
+}
+
+void
 segments_seal(struct segments *s, struct segment *seg, uint64_t end)
 {
 	if ((seg->flags & SEGMENT_SEALED) != 0)
@@ -349,8 +356,7 @@ segments_seal(struct segments *s, struct segment *seg, uint64_t end)
 		s->nopen++;
 	}
 	segments_changed(s, seg);
-	worker_post(s->worker, &file_job_new(s, seg->header.number, trim_run,
-	    file_job_done)->job);
+	segments_trim(s, seg);
 }
 
 static void

@@ -29,6 +29,7 @@ enum segment_flag {
 	SEGMENT_REMOVING	= 64,	/* its row is going: unlinked after the commit */
 	SEGMENT_COMPACTING	= 128,
 	SEGMENT_STOCK		= 256,	/* not handed out yet */
+	SEGMENT_STATED		= 512,	/* its writer has spoken of it to this qmgr */
 };
 
 struct segment {
@@ -85,6 +86,8 @@ int	segments_open(struct segments *s, struct segment *seg);
 void	segments_changed(struct segments *s, struct segment *seg);
 /* Nothing is appended any more; `end` becomes final, blocks behind it are given back. */
 void	segments_seal(struct segments *s, struct segment *seg, uint64_t end);
+/* Gives blocks behind the end back; what is appended later needs none reserved. */
+void	segments_trim(struct segments *s, struct segment *seg);
 /* Syncs the file (its writer died), then done(arg, seg, size or 0 on failure). */
 void	segments_sync(struct segments *s, struct segment *seg,
 	    void (*done)(void *arg, struct segment *seg, uint64_t size), void *arg);

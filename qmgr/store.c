@@ -32,8 +32,8 @@ store_now_ms(const struct store *s)
 
 /* ---- totals ---- */
 
-static void
-recount(struct store *s, struct message *m)
+void
+store_recount(struct store *s, struct message *m)
 {
 	unsigned now = (m->flags & MESSAGE_FINISHED) != 0 ? 0 : (unsigned)message_class(m) + 1;
 
@@ -212,7 +212,7 @@ store_take_in(struct store *s, struct segment *seg, const struct segment_record 
 	m = message_from_record(s, seg, r, &e, from_bounce);
 	map_put_u64(s->messages, m->id, m);
 	s->open_recipients += m->nopen;
-	recount(s, m);
+	store_recount(s, m);
 	seg->live++;
 	seg->live_bytes += message_record_bytes(m);
 	mark_dirty(s, m);
@@ -297,7 +297,7 @@ store_touch(struct store *s, struct message *m, struct recipient *r)
 {
 	r->flags |= RCPT_DIRTY;
 	close_done(s, m, r);
-	recount(s, m);
+	store_recount(s, m);
 	mark_dirty(s, m);
 }
 
@@ -328,7 +328,7 @@ log_all_rows(struct store *s, struct message *m)
 	for (i = 0; i < m->nrcpts; i++)
 		if (m->rcpts[i] != NULL)
 			put_row(b, m->rcpts[i]);
-	journal_end(s->journal);
+	m->logged_lsn = journal_end(s->journal);
 	m->flags |= MESSAGE_LOGGED;
 }
 
@@ -353,7 +353,18 @@ store_log_rows(struct store *s, struct message *m, struct recipient *const *rs, 
 	buf_put(b, head, sizeof(head));
 	for (i = 0; i < n; i++)
 		put_row(b, rs[i]);
-	journal_end(s->journal);
+	m->logged_lsn = journal_end(s->journal);
+}
+
+bool
+store_rows_durable(struct store *s, struct message *m)
+{
+	if ((m->flags & MESSAGE_LOGGED) == 0)
+		log_all_rows(s, m);
+	if (m->logged_lsn <= journal_synced(s->journal))
+		return true;
+	journal_hurry(s->journal);
+	return false;
 }
 
 void
@@ -367,7 +378,7 @@ store_log_message(struct store *s, struct message *m)
 	if ((m->flags & MESSAGE_HELD) != 0 || m->counted == MESSAGE_CLASS_HOLD + 1)
 		done_add(&s->done, m->segment, m->id,
 		    (m->flags & MESSAGE_HELD) != 0 ? DONE_HELD : DONE_RELEASED);
-	recount(s, m);
+	store_recount(s, m);
 	mark_dirty(s, m);
 }
 
@@ -500,7 +511,7 @@ store_forget(struct store *s, struct message *m)
 void
 store_changed(struct store *s, struct message *m)
 {
-	recount(s, m);
+	store_recount(s, m);
 	mark_dirty(s, m);
 }
 
@@ -531,7 +542,7 @@ store_finish(struct store *s, struct message *m)
 	s->open_recipients -= m->nopen;
 	m->nopen = 0;
 	m->flags |= MESSAGE_FINISHED;
-	recount(s, m);
+	store_recount(s, m);
 	if ((m->flags & (MESSAGE_INDEXED | MESSAGE_COMMITTING)) == 0) {
 		forget(s, m);
 		return;

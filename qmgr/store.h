@@ -140,6 +140,11 @@ void	store_apply_done(struct store *s, struct message *m);
 /* ---- saying what happened ---- */
 
 void	store_log_rows(struct store *s, struct message *m, struct recipient *const *rs, size_t n);
+/*
+ * True if what was logged of m's recipients is on disk. If not, it soon is
+ * (store_when_durable() tells).
+ */
+bool	store_rows_durable(struct store *s, struct message *m);
 void	store_log_message(struct store *s, struct message *m);
 /* A report was taken in. */
 void	store_log_dsn(struct store *s, uint64_t id);

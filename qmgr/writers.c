@@ -34,6 +34,9 @@
 #define DEDICATED_LIMIT		(1ULL << 40)
 #define DEDICATED_RESERVE	(64ULL << 20)
 
+/* A writer that lives has stated what it holds by then. */
+#define TRIM_MS			30000
+
 struct stock {
 	struct segment	*seg;
 	int		 fd;
@@ -64,6 +67,7 @@ struct writers {
 	struct segment_list scan;
 	struct loop_deferred scan_later;
 	struct event	*scan_again;
+	struct loop_timer trim;
 };
 
 struct making {
@@ -84,6 +88,7 @@ give(struct writers *ws, struct writer *w, enum record_segment_kind kind, uint32
 	int read_fd;
 
 	s.seg->flags &= ~(unsigned)SEGMENT_STOCK;
+	s.seg->flags |= SEGMENT_STATED;
 	ipc_out_init(&o, IPC_SEGMENT);
 	ipc_put_u64(&o, IPC_F_SEGMENT, s.seg->header.number);
 	ipc_put_u64(&o, IPC_F_KEY, s.seg->header.key);
@@ -366,6 +371,7 @@ on_durable(struct writers *ws, struct writer *w, struct ipc_msg *m)
 		if ((seg = own_segment(ws, w, number)) == NULL ||
 		    offset > seg->limit + (1ULL << 30))
 			return PK_EPROTO;
+		seg->flags |= SEGMENT_STATED;
 		if ((seg->flags & SEGMENT_SEALED) != 0 || offset <= seg->durable)
 			continue;
 		seg->durable = offset;
@@ -529,6 +535,27 @@ writers_pressure(struct qmgr *q, unsigned level, const char *text)
 	}
 }
 
+/*
+ * What a former qmgr had in stock looks like a segment that its writer holds:
+ * it stays until that ends. Its reserved blocks need not.
+ */
+static void
+on_trim(void *arg)
+{
+	struct writers *ws = arg;
+	struct segment *seg;
+	struct view key;
+	size_t at = 0;
+	void *v;
+
+	while (map_next(ws->q->store.segments.by_number, &at, &key, &v)) {
+		seg = v;
+		if ((seg->flags & (SEGMENT_SEALED | SEGMENT_STOCK | SEGMENT_STATED)) == 0 &&
+		    seg->role != IPC_ROLE_qmgr && seg->durable <= sizeof(struct segment_header))
+			segments_trim(&ws->q->store.segments, seg);
+	}
+}
+
 void
 writers_init(struct qmgr *q)
 {
@@ -540,6 +567,8 @@ writers_init(struct qmgr *q)
 	ws->scan_later.fn = on_scan;
 	ws->scan_later.arg = ws;
 	ws->scan_again = evtimer_new(loop_base(q->loop), on_scan_again, ws);
+	loop_timer_init(&ws->trim, on_trim, ws);
+	loop_timer_set(q->loop, &ws->trim, TRIM_MS);
 	q->writers = ws;
 }
 
@@ -568,6 +597,7 @@ writers_fini(struct qmgr *q)
 		xfree(w);
 	}
 	map_free(&ws->by_instance, NULL);
+	loop_timer_clear(q->loop, &ws->trim);
 	loop_defer_cancel(q->loop, &ws->scan_later);
 	event_free(ws->scan_again);
 	xfree(ws);
