@@ -375,25 +375,53 @@ tell(struct buf *b, const struct told *e)
 		buf_put_view(b, text);
 }
 
+/* That a finished message is not in the queue, or that qmgr is away, is no error here. */
 static json_t *
-ask_queue(const struct trace *t, const char *id)
+ask_quietly(const struct trace *t, const char *verb, json_t *args)
 {
-	json_t *args = json_pack("{s:s}", "id", id), *answer, *now;
 	int status, keep = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	json_t *answer;
 
-	/* That a finished message is not in the queue is no error here. */
 	(void)dup2(null, STDERR_FILENO);
-	answer = client_ask_whole(t->x, IPC_ROLE_qmgr, "queue trace", args, &status);
+	answer = client_ask_whole(t->x, IPC_ROLE_qmgr, verb, args, &status);
 	(void)dup2(keep, STDERR_FILENO);
 	close(keep);
 	close(null);
 	json_decref(args);
+	return answer;
+}
+
+static json_t *
+ask_queue(const struct trace *t, const char *id)
+{
+	json_t *answer = ask_quietly(t, "queue trace", json_pack("{s:s}", "id", id)), *now;
+
 	now = json_incref(json_object_get(answer, "message"));
 	json_decref(answer);
 	if (json_is_object(now))
 		return now;
 	json_decref(now);
 	return NULL;
+}
+
+/* What the log does not know (yet): messages of an address that are in the queue now. */
+static void
+find_in_queue(struct trace *t, const char *member)
+{
+	json_t *args = json_object(), *answer;
+	const json_t *m;
+	const char *id;
+	size_t i;
+
+	json_object_set_new(args, member, json_stringn(t->what.p, t->what.len));
+	json_object_set_new(args, "limit", json_integer(LINE_IDS_MAX));
+	answer = ask_quietly(t, "queue list", args);
+	json_array_foreach(json_object_get(answer, "messages"), i, m) {
+		id = json_string_value(json_object_get(m, "id"));
+		if (id != NULL)
+			add_story(t, view_str(id));
+	}
+	json_decref(answer);
 }
 
 static void
@@ -551,10 +579,13 @@ run_trace(const struct context *x, const json_t *args)
 	TAILQ_INIT(&t.stories);
 	TAILQ_INIT(&t.refused);
 	open_files(&t);
-	if (record_id_parse(t.what, &id) == 0)
+	if (record_id_parse(t.what, &id) == 0) {
 		add_story(&t, t.what);
-	else
+	} else {
 		find_ids(&t);
+		find_in_queue(&t, "recipient");
+		find_in_queue(&t, "sender");
+	}
 	collect(&t);
 	told = report(&t);
 	if (told == 0)

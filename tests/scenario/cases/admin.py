@@ -128,6 +128,15 @@ def test_trace_of_what_is_still_here_and_what_was_refused():
         assert "refused" in s.adminctl("trace", "ghost@example.test").stdout
 
 
+def test_trace_without_a_log():
+    s, (qid,) = stuck(maillog_file="")
+    with s:
+        for what in (qid, "x0@far.test", "alice@example.test"):
+            text = s.adminctl("trace", what).stdout
+            assert qid in text and "in the queue, deferred" in text, text
+        assert s.adminctl("trace", "x9@far.test", check=False).returncode == 3
+
+
 def test_trace_in_json_logs():
     with Suite({"maillog_format": "json"}) as s:
         qid = s.send("bob@example.test", HELLO)

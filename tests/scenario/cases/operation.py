@@ -109,7 +109,7 @@ def test_exit_codes():
                              (["queue", "view", "0123456789"], 3),
                              (["queue", "retry", "0123456789"], 3),
                              (["config", "set", "message_size_limit = x"], 1),
-                             (["queue", "freeze", "transport", "nosuch"], 1),
+                             (["queue", "freeze", "transport", "nosuch"], (1, 2)),
                              (["queue", "priority", "0123456789", "9"], (1, 2)),
                              (["queue", "delete", "all"], 2),
                              (["table", "get", "nosuch:/x", "y"], 1),
