@@ -142,7 +142,7 @@ make_base(const struct deliver *d, const char *base)
 {
 	struct passwd *pw;
 
-	if (mkdir(base, 0700) == -1)
+	if (mkdir(base, 0710) == -1)
 		log_fatal("create virtual_mailbox_base %s: %s", base,
 		    strerror(errno));
 	if (child_development(d->child))
@@ -173,6 +173,8 @@ mailbox_prepare(struct deliver *d)
 	const char *base = deliver_conf(d)->virtual_mailbox_base;
 	struct mailbox *m = context(d);
 
+	/* What the store makes says who may read it, whatever master's shell had. */
+	(void)umask(0);
 	m->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->base_fd == -1 && errno == ENOENT) {
 		make_base(d, base);

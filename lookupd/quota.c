@@ -3,7 +3,7 @@
  * quota.c: is a mailbox full already?
  *
  * Runs in lookupd, which may read the mail store's maildirsize files and
- * nothing else there, if the administrator lets it (group). The file is
+ * nothing else there: its user is of the store's group (scripts/create-users). The file is
  * written by deliver and by other programs that know Maildir++: lines "bytes
  * messages" to be added up behind a first line with the quota. What cannot be
  * read says nothing: deliver checks again before it writes.

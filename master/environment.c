@@ -66,6 +66,28 @@ check_users(struct environment *e)
 		    e->conf->admin_group);
 }
 
+/* lookupd reads maildirsize as a member of the mail store's group. */
+static void
+check_quota_group(struct environment *e)
+{
+	const char *user = ipc_role_user(IPC_ROLE_lookupd);
+	struct passwd *pw;
+	gid_t store;
+
+	if (e->development || (e->conf->virtual_mailbox_limit == 0 &&
+	    e->conf->virtual_mailbox_quota_maps[0] == '\0'))
+		return;
+	pw = getpwnam(ipc_role_user(IPC_ROLE_mailbox));
+	if (pw == NULL)
+		return;		/* said by check_users */
+	store = pw->pw_gid;
+	pw = getpwnam(user);
+	if (pw != NULL && pw->pw_gid != store)
+		say(e, 'w', "the group of user %s is not that of user %s: quotas are checked at"
+		    " delivery, not at RCPT; run %s/create-users", user,
+		    ipc_role_user(IPC_ROLE_mailbox), PK_LIBEXECDIR);
+}
+
 static void
 check_programs(struct environment *e)
 {
@@ -197,7 +219,7 @@ check_directories(struct environment *e)
 	check_directory(e, "queue_directory", c->queue_directory,
 	    ipc_role_user(IPC_ROLE_qmgr), NULL, 0700);
 	check_directory(e, "virtual_mailbox_base", c->virtual_mailbox_base,
-	    ipc_role_user(IPC_ROLE_mailbox), NULL, 0700);
+	    ipc_role_user(IPC_ROLE_mailbox), NULL, 0710);
 	slash = strrchr(c->maillog_file, '/');
 	if (slash != NULL && slash > c->maillog_file) {
 		/* Administrators may read what is written there: set-gid gives them the files. */
@@ -253,6 +275,7 @@ environment_check(struct environment *e)
 {
 	check_tables(e);
 	check_users(e);
+	check_quota_group(e);
 	check_programs(e);
 	check_directories(e);
 	return e->errors == 0;

@@ -56,8 +56,10 @@ struct maildir_store *maildir_store_new(int base_fd, const char *hostname);
 void	maildir_store_free(struct maildir_store **s);
 
 /*
- * The mailbox at `path` below the base; created (0700) when missing. Returns
- * NULL and fills *f_r on failure. Release it once.
+ * The mailbox at `path` below the base; created when missing: 0710 down to its
+ * own folder, so that lookupd (of our group) can ask for its maildirsize
+ * (0640), 0700 for what is in it. Returns NULL and fills *f_r on failure.
+ * Release it once.
  */
 struct maildir_box *maildir_box_open(struct maildir_store *s, struct view path,
 	    struct maildir_failure *f_r);

@@ -101,9 +101,16 @@ maildir_store_free(struct maildir_store **sp)
 	*sp = NULL;
 }
 
-/* One step down. mine: only our own user may own it. -1: *f_r tells. */
+/* Folders of paths may be gone through by the group; messages' may not. */
+#define MODE_PATH	0710
+#define MODE_MESSAGES	0700
+
+/*
+ * One step down, made with this mode when missing. mine: only our own user may
+ * own it. -1: *f_r tells.
+ */
 static int
-step(int parent, const char *name, bool mine, const char *path,
+step(int parent, const char *name, mode_t mode, bool mine, const char *path,
     struct maildir_failure *f)
 {
 	struct stat st;
@@ -112,7 +119,7 @@ step(int parent, const char *name, bool mine, const char *path,
 	fd = openat(
 	    parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1 && errno == ENOENT) {
-		if (mkdirat(parent, name, 0700) == -1 && errno != EEXIST) {
+		if (mkdirat(parent, name, mode) == -1 && errno != EEXIST) {
 			maildir_fail(f, MAILDIR_FAULT_SYSTEM, errno,
 			    "create maildir folder %s (%s)", name, path);
 			return -1;
@@ -169,7 +176,7 @@ walk(struct maildir_store *s, struct view path, const char *text,
 			down = -1;
 		} else {
 			name = view_dup(part);
-			down = step(fd, name, !more, text, f);
+			down = step(fd, name, MODE_PATH, !more, text, f);
 			xfree(name);
 		}
 		if (fd != s->base_fd)
@@ -225,13 +232,13 @@ box_make(struct maildir_store *s, struct view path, struct maildir_failure *f)
 	b->dir_fd = walk(s, path, b->path, f);
 	if (b->dir_fd == -1)
 		goto fail;
-	b->tmp_fd = step(b->dir_fd, "tmp", true, b->path, f);
+	b->tmp_fd = step(b->dir_fd, "tmp", MODE_MESSAGES, true, b->path, f);
 	if (b->tmp_fd == -1)
 		goto fail;
-	b->new_fd = step(b->dir_fd, "new", true, b->path, f);
+	b->new_fd = step(b->dir_fd, "new", MODE_MESSAGES, true, b->path, f);
 	if (b->new_fd == -1)
 		goto fail;
-	cur = step(b->dir_fd, "cur", true, b->path, f);
+	cur = step(b->dir_fd, "cur", MODE_MESSAGES, true, b->path, f);
 	if (cur == -1)
 		goto fail;
 	close(cur);

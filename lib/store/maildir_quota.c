@@ -4,8 +4,9 @@
  * its first line the limit ("1000000S"). Other programs append to it too; it
  * is counted anew when it is missing, long, of another limit, or says "full".
  *
- * Runs in `deliver mailbox`. The file may hold anything: sums saturate and a
- * line that is not one makes it counted anew.
+ * Runs in `deliver mailbox`. The group may read the file: lookupd refuses mail
+ * for a full mailbox at RCPT. It may hold anything: sums saturate and a line
+ * that is not one makes it counted anew.
  */
 #include <sys/stat.h>
 
@@ -201,7 +202,7 @@ write_sum(struct maildir_box *b, uint64_t quota, int64_t bytes)
 	    (long long)bytes);
 	unlinkat(b->tmp_fd, "maildirsize", 0);
 	fd = openat(b->tmp_fd, "maildirsize",
-	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (fd != -1) {
 		rc = fd_write_all(fd, buf_data(&text), text.len);
 		close(fd);

@@ -87,6 +87,7 @@ landlock_paths_open(struct landlock_paths *lp, const struct sandbox_spec *spec)
 	lp->n = 0;
 	for (i = 0; i < spec->npaths; i++) {
 		lp->write[i] = spec->paths[i].write;
+		lp->no_listing[i] = spec->paths[i].no_listing;
 		lp->fds[i] = open(spec->paths[i].path, O_PATH | O_CLOEXEC);
 		lp->n = i + 1;
 		if (lp->fds[i] == -1 && errno != ENOENT && errno != ENOTDIR) {
@@ -115,22 +116,22 @@ fs_handled(int abi)
 }
 
 static int
-allow_path(int ruleset, int fd, bool may_write, uint64_t handled)
+allow_path(int ruleset, const struct landlock_paths *lp, unsigned i, uint64_t handled)
 {
-	uint64_t access = FS_READ_FILE | FS_READ_DIR;
+	uint64_t access = FS_READ_FILE | (lp->no_listing[i] ? 0 : FS_READ_DIR);
 	struct path_attr attr;
 	struct stat st;
 
 	/* Nobody makes devices or links here, and nobody executes. */
-	if (may_write)
+	if (lp->write[i])
 		access |= FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE |
 		    FS_MAKE_DIR | FS_MAKE_REG | FS_REFER | FS_TRUNCATE;
-	if (fstat(fd, &st) == -1)
+	if (fstat(lp->fds[i], &st) == -1)
 		return PK_ESYS;
 	if (!S_ISDIR(st.st_mode))
 		access &= FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE;
 	attr.allowed_access = access & handled;
-	attr.parent_fd = fd;
+	attr.parent_fd = lp->fds[i];
 	return syscall(__NR_landlock_add_rule, ruleset, RULE_PATH_BENEATH,
 		   &attr, 0) == -1 ?
 	    PK_ESYS :
@@ -159,8 +160,7 @@ fill_and_enter(int ruleset, const struct ruleset_attr *attr,
 	for (i = 0; i < lp->n; i++) {
 		if (lp->fds[i] == -1)
 			continue;
-		error = allow_path(
-		    ruleset, lp->fds[i], lp->write[i], attr->handled_access_fs);
+		error = allow_path(ruleset, lp, i, attr->handled_access_fs);
 		if (error != 0)
 			return error;
 	}

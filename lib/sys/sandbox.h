@@ -42,6 +42,7 @@ enum sandbox_need {
 struct sandbox_path {
 	const char	*path;		/* as seen before chroot */
 	bool		 write;		/* else read only */
+	bool		 no_listing;	/* files whose names are known; not with write */
 };
 
 #define SANDBOX_PATHS_MAX 32

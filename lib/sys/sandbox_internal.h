@@ -52,6 +52,7 @@ int	sandbox_seccomp(unsigned needs);
 struct landlock_paths {
 	int		 fds[SANDBOX_PATHS_MAX];	/* -1: not there */
 	bool		 write[SANDBOX_PATHS_MAX];
+	bool		 no_listing[SANDBOX_PATHS_MAX];
 	unsigned	 n;
 };
 /* The kernel's version, 0 if it has none. */

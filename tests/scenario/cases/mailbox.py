@@ -15,10 +15,14 @@ def test_the_maildir_is_made_with_tight_rights():
         s.wait_mail("alice")
         for sub in ("new", "cur", "tmp"):
             st = os.stat(os.path.join(s.mail, "alice", sub))
-            assert stat.S_IMODE(st.st_mode) & 0o007 == 0
+            assert stat.S_IMODE(st.st_mode) == 0o700, sub
+        # The group may go through to maildirsize, and see no name.
+        st = os.stat(os.path.join(s.mail, "alice"))
+        assert stat.S_IMODE(st.st_mode) == 0o710
+        assert stat.S_IMODE(os.stat(s.mail).st_mode) & 0o027 == 0
         new = os.path.join(s.mail, "alice", "new")
         st = os.stat(os.path.join(new, os.listdir(new)[0]))
-        assert stat.S_IMODE(st.st_mode) & 0o007 == 0
+        assert stat.S_IMODE(st.st_mode) == 0o600
         assert os.listdir(os.path.join(s.mail, "alice", "tmp")) == []
 
 
@@ -62,6 +66,46 @@ def test_quota_is_kept():
             else:
                 assert code in (452, 552)
         assert len(s.mailbox("alice")) == 1
+
+
+def full_mailbox(s):
+    """alice has more than she may: the limit went down below what she has."""
+    s.send("alice@example.test", HELLO + b"x" * 900 + b"\r\n")
+    s.wait_mail("alice")
+    s.write_conf(virtual_mailbox_limit="1000")
+    s.adminctl("system", "reload")
+
+
+def rcpt_alice(s):
+    with s.client() as c:
+        c.ehlo()
+        c.expect(250, "MAIL FROM:<bob@example.test>")
+        return c.cmd("RCPT TO:<alice@example.test>")
+
+
+def test_a_full_mailbox_is_refused_at_rcpt():
+    with Suite({"virtual_mailbox_limit": "2000"}) as s:
+        full_mailbox(s)
+        size = os.path.join(s.mail, "alice", "maildirsize")
+        assert stat.S_IMODE(os.stat(size).st_mode) == 0o640
+        assert os.stat(size).st_uid == os.stat(s.mail).st_uid
+        code, text = rcpt_alice(s)
+        assert code == 452 and text.startswith("4.2.2 "), (code, text)
+        assert "quotas are checked at delivery" not in s.log()
+
+
+def test_folders_that_nobody_else_may_enter_are_checked_at_delivery():
+    if os.geteuid() != 0:
+        raise Skip("needs root: an ordinary user's lookupd is the folders' owner")
+    with Suite({"virtual_mailbox_limit": "2000"}) as s:
+        s.send("alice@example.test", HELLO)
+        s.wait_mail("alice")
+        os.chmod(os.path.join(s.mail, "alice"), 0o700)
+        full_mailbox(s)
+        code, text = rcpt_alice(s)
+        assert code == 250, (code, text)
+        s.send("alice@example.test", HELLO)
+        s.wait_log(r"to=<alice@example.test>.* dsn=[45]\.2\.[23]")
 
 
 def test_aliases_fan_out_without_doubles():

@@ -224,6 +224,45 @@ test_quota(void **state)
 }
 
 static void
+check_mode(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(base_fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	if ((st.st_mode & 07777) != mode)
+		fail_msg("%s has mode %04o", path, (unsigned)st.st_mode & 07777);
+}
+
+/* The group comes as far as maildirsize, if it knows the way. */
+static void
+test_modes(void **state)
+{
+	static const char *const messages[] = { "new", "cur", "tmp" };
+	struct maildir_delivery d;
+	struct maildir_failure f;
+	char *p;
+	size_t i;
+
+	(void)state;
+	delivery_init(&d, "modes.test/joe", "D1");
+	d.quota = 1000;
+	assert_int_equal(maildir_write(&d, &f), 0);
+	assert_int_equal(maildir_publish(&d), 0);
+	check_mode("modes.test", 0710);
+	check_mode("modes.test/joe", 0710);
+	check_mode("modes.test/joe/maildirsize", 0640);
+	for (i = 0; i < NELEMS(messages); i++) {
+		p = xasprintf("modes.test/joe/%s", messages[i]);
+		check_mode(p, 0700);
+		xfree(p);
+	}
+	p = xasprintf("modes.test/joe/new/%s", d.new_name);
+	check_mode(p, 0600);
+	xfree(p);
+	maildir_box_release(&d.box);
+}
+
+static void
 test_refused(void **state)
 {
 	struct maildir_failure f;
@@ -284,6 +323,7 @@ main(void)
 		cmocka_unit_test(test_deliver),
 		cmocka_unit_test(test_repeat),
 		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_many),
 	};

@@ -244,6 +244,24 @@ reader(void)
 	}
 }
 
+/* What has a known name, and no look around (lookupd in the mail store). */
+static void
+name_reader(void)
+{
+	struct sandbox_spec spec = { .paths = { { dir, .no_listing = true } }, .npaths = 1 };
+	struct sandbox_report report;
+	char name[100];
+
+	(void)snprintf(name, sizeof(name), "%s/file", dir);
+	enter(SANDBOX_FILES_READ, &spec, &report);
+	ALLOWED(open(name, O_RDONLY));
+	REFUSED(open(name, O_WRONLY));
+	if (report.landlock) {
+		REFUSED(open(dir, O_RDONLY | O_DIRECTORY));
+		REFUSED(open("/etc/passwd", O_RDONLY));
+	}
+}
+
 static void
 writer(void)
 {
@@ -356,6 +374,14 @@ test_reader(void **state)
 	(void)state;
 	SKIP_WITH_SANITIZERS();
 	run(reader);
+}
+
+static void
+test_name_reader(void **state)
+{
+	(void)state;
+	SKIP_WITH_SANITIZERS();
+	run(name_reader);
 }
 
 static void
@@ -508,6 +534,7 @@ main(void)
 		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_appender),
 		cmocka_unit_test(test_reader),
+		cmocka_unit_test(test_name_reader),
 		cmocka_unit_test(test_writer),
 		cmocka_unit_test(test_connector),
 		cmocka_unit_test(test_threader),
