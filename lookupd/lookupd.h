@@ -23,7 +23,7 @@ struct lookupd {
 	uint64_t		 requests;
 	struct lookupd_waiting	*waiting;
 	size_t			 nwaiting;
-	bool			 ready;
+	bool			 ready;		/* false again: about to end */
 };
 
 /* Opens tables and lists of the configuration in force; what was open is closed. */

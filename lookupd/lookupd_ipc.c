@@ -166,6 +166,9 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 {
 	struct lookupd *d = arg;
 
+	/* About to end: what is not answered is asked of the next one. */
+	if (!d->ready)
+		return 0;
 	d->requests++;
 	stats_add(STATS_C_lookup_requests, 1);
 	switch (m->type) {

@@ -3,17 +3,23 @@
  * main.c of lookupd: tables, addresses and routes.
  *
  * Started by master as root, works as pk-lookup: no network; reads the
- * configuration's folder, the folders of the tables that main.cf names, and
- * the mail store (for maildirsize files, where their mode lets it), and writes
- * nothing. It believes none of its askers; they believe it what the
- * administrator's tables say, so what its loss costs is wrong routes for mail
- * that passes while it is taken over.
+ * configuration's folder, the folders of the tables that main.cf names, and in
+ * the mail store files whose names it knows (maildirsize, by its group; modes
+ * keep messages away), and writes nothing. What it may read is fixed by then:
+ * a table that a reload puts elsewhere is the next process's. It believes none
+ * of its askers; they believe it what the administrator's tables say, so what
+ * its loss costs is wrong routes for mail that passes while it is taken over.
  */
 #include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "lookupd/lookupd.h"
+#include "sys/fd.h"
 
 void
 lookupd_load(struct lookupd *d)
@@ -26,12 +32,66 @@ lookupd_load(struct lookupd *d)
 	d->resolver = resolver_new(conf, d->tables, &d->own);
 }
 
+/*
+ * Modes and owners allow it, and the kernel does not: Landlock's refusal, which
+ * is of no concern to access(). Asked like this it is also true of a folder
+ * that was removed and made again.
+ */
+static bool
+is_confined_away(const char *path, int type)
+{
+	int fd;
+
+	if (access(path, type == O_DIRECTORY ? R_OK | X_OK : R_OK) == -1)
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | type);
+	if (fd == -1)
+		return errno == EACCES;
+	fd_close(&fd);
+	return false;
+}
+
+/* A table that is not there yet: its folder tells. */
+static void
+find_confined_away(const char *path, void *arg)
+{
+	const char *slash = strrchr(path, '/');
+	char **found = arg, *dir;
+
+	if (*found != NULL || slash == NULL || slash == path)
+		return;
+	dir = xstrndup(path, (size_t)(slash - path));
+	if (is_confined_away(path, 0) ||
+	    (access(path, F_OK) == -1 && is_confined_away(dir, O_DIRECTORY)))
+		*found = xstrdup(path);
+	xfree(dir);
+}
+
+/*
+ * Confinement is for good, so what the new configuration names elsewhere needs
+ * a new process. Whoever asks meanwhile waits for that one (lib/ipc/pool.c):
+ * better than answers from half of the tables.
+ */
 static void
 on_reload(struct child *c, const struct conf *old)
 {
+	struct lookupd *d = child_arg(c);
+	char *path = NULL;
+
 	(void)old;
-	if (((struct lookupd *)child_arg(c))->ready)
-		lookupd_load(child_arg(c));
+	if (!d->ready)
+		return;
+	tables_scan_files(child_conf(c), find_confined_away, &path);
+	if (path == NULL) {
+		lookupd_load(d);
+		return;
+	}
+	/* The tables at hand are those of a configuration that is no more. */
+	d->ready = false;
+	log_info("%s is not in what this process was confined to: it ends, and the next one"
+	    " may read it", path);
+	xfree(path);
+	child_exit(c, 0);
 }
 
 /* Every request is answered within its turn: nothing is open. */
@@ -58,7 +118,8 @@ is_listed(const struct sandbox_spec *s, const char *path)
 	unsigned i;
 
 	for (i = 0; i < s->npaths; i++)
-		if (view_eq(view_str(s->paths[i].path), view_str(path)))
+		if (!s->paths[i].no_listing &&
+		    view_eq(view_str(s->paths[i].path), view_str(path)))
 			return true;
 	return false;
 }
@@ -99,6 +160,7 @@ confine(struct child *c)
 	};
 
 	s.paths[s.npaths++].path = PK_SYSCONFDIR;
+	s.paths[s.npaths].no_listing = true;
 	s.paths[s.npaths++].path = child_conf(c)->virtual_mailbox_base;
 	tables_scan_files(child_conf(c), add_folder, &s);
 	child_confine(c, &s);

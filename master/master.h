@@ -27,6 +27,7 @@
 /* Beyond drain_timeout, for the children of a master that died. */
 #define MASTER_ALONE_GRACE_MS	15000
 #define MASTER_HEALTHY_MS	60000	/* such a life resets the backoff */
+#define MASTER_RENEW_MS		1000	/* who ends in order begins anew at once, not oftener */
 #define MASTER_LOUD_DEATHS	10
 /* At start there is somebody to tell: three deaths are a failed start. */
 #define MASTER_START_DEATHS	3
@@ -67,6 +68,7 @@ struct slot {
 	unsigned	 deaths;	/* quick ones in a row */
 	unsigned	 restarts;
 	uint64_t	 start_ms;	/* not before; 0: not waiting */
+	uint64_t	 renewed_ms;	/* last start after an end in order */
 };
 
 struct listener {

@@ -110,6 +110,27 @@ slot_start(struct master *m, struct slot *s)
 
 /* ---- deaths ---- */
 
+/*
+ * At work, and at an end in order by itself: it wants to begin anew (lookupd
+ * with tables out of its reach, qmgr for a rebuild).
+ */
+static bool
+asks_for_next(const struct proc *p, int status)
+{
+	return p->state == PROC_READY && !p->killed && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0;
+}
+
+/* At once, but a process that does so all the time must not keep us busy. */
+static void
+slot_renew(struct slot *s)
+{
+	uint64_t now = clock_mono_ms(), next = s->renewed_ms + MASTER_RENEW_MS;
+
+	s->start_ms = s->renewed_ms != 0 && next > now ? next : now;
+	s->renewed_ms = s->start_ms;
+}
+
 static void
 say_death(const struct proc *p, int status)
 {
@@ -117,6 +138,8 @@ say_death(const struct proc *p, int status)
 
 	if (p->state == PROC_DRAINING && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		log_debug("%s[%ld] has ended", name, (long)p->pid);
+	else if (asks_for_next(p, status))
+		log_info("%s[%ld] has ended in order, the next one is started", name, (long)p->pid);
 	else if (WIFSIGNALED(status) && p->killed)
 		log_warn("%s[%ld] was killed: it did not come to an end", name, (long)p->pid);
 	else if (WIFSIGNALED(status))
@@ -145,7 +168,8 @@ reap(struct master *m, struct proc *p, int status)
 {
 	struct slot *s = p->slot;
 	uint64_t lived = clock_mono_ms() - p->started_ms;
-	bool current = s->proc == p, asked = p->state == PROC_DRAINING;
+	bool current = s->proc == p;
+	bool asked = p->state == PROC_DRAINING, renew = asks_for_next(p, status);
 
 	say_death(p, status);
 	proc_free(m, p);
@@ -157,7 +181,9 @@ reap(struct master *m, struct proc *p, int status)
 	}
 	if (!s->wanted)
 		return;
-	if (asked || s->respawn)
+	if (renew)
+		slot_renew(s);
+	else if (asked || s->respawn)
 		s->start_ms = clock_mono_ms();
 	else
 		slot_backoff(m, s, lived);

@@ -2,6 +2,7 @@
 """Start, reload, upgrade, stop, and what happens when a process dies."""
 import os
 import signal
+import threading
 import time
 
 from harness.smtp import Sink
@@ -24,6 +25,50 @@ def test_reload_drops_no_session():
             with s.client(greet=False) as n:
                 return "changed" in n.reply()[1]
         wait_for("the new greeting", changed)
+
+
+def test_reload_to_a_table_in_a_new_folder():
+    """lookupd was confined without that folder: it is replaced, and nobody is told to come back."""
+    with Suite({"recipient_delimiter": "+", "smtpd_recipient_limit": "100000"}) as s, \
+            s.client() as c:
+        c.ehlo()
+        c.expect(250, "MAIL FROM:<a@src.test>")
+        before = s.pid_of("lookupd")
+        answers, stop = [], threading.Event()
+
+        def ask():
+            # Another address each time: nothing is answered from memory.
+            while not stop.is_set():
+                answers.append(c.cmd("RCPT TO:<alice+%d@example.test>" % len(answers)))
+                time.sleep(0.002)
+        asker = threading.Thread(target=ask)
+        asker.start()
+        try:
+            wait_for("answers before", lambda: len(answers) > 10)
+            folder = os.path.join(s.dir, "tables")
+            os.mkdir(folder)
+            os.chmod(folder, 0o755)
+            with open(os.path.join(folder, "more"), "w", encoding="utf-8") as f:
+                f.write("carol@example.test carol/\n")
+            s.write_conf(virtual_mailbox_maps="%s, texthash:%s/more" % (
+                s.conf["virtual_mailbox_maps"], folder))
+            s.adminctl("system", "reload")
+            s.send("carol@example.test", HELLO)
+            after = len(answers)
+            wait_for("answers after", lambda: len(answers) > after + 10)
+        finally:
+            stop.set()
+            asker.join(30)
+        assert {a[0] for a in answers} == {250}, [a for a in answers if a[0] != 250]
+        s.wait_mail("carol")
+        assert not set(s.pid_of("lookupd")) & set(before)
+        s.wait_log("lookupd.*%s/more.*confined" % folder)
+        assert "exited with status" not in s.log() and "has died" not in s.log()
+        # Once: what it may read now is no reason for another.
+        now = s.pid_of("lookupd")
+        s.adminctl("system", "reload")
+        s.send("carol@example.test", HELLO)
+        assert s.pid_of("lookupd") == now
 
 
 def test_reload_opens_and_closes_listeners():
