@@ -124,3 +124,30 @@ def test_adminctl_dns():
         s.adminctl("dns", "cache", "refresh", "far.test")
         s.adminctl("dns", "cache", "clear", "--yes")
         assert "far.test" not in s.adminctl("dns", "cache", "list", check=False).stdout
+
+
+def test_addresses_of_both_families_are_raced():
+    """The IPv6 address leads nowhere: the IPv4 one is not kept waiting for its time-out."""
+    with Sink(address=("127.0.0.2", 0)) as sink:
+        s, nsd = with_zones({"far.test": ["@ IN MX 10 mx", "mx IN AAAA 2001:db8::1",
+                                          "mx IN A 127.0.0.2"]},
+                            sink.port, inet_interfaces="127.0.0.1")
+        with s, nsd:
+            s.write_conf(inet_protocols="all", smtp_connect_timeout="20s")
+            s.adminctl("system", "reload")
+            s.send("x@far.test", HELLO)
+            wait_for("delivery by IPv4", lambda: sink.messages, 8)
+
+
+def test_hosts_of_equal_preference_share_the_load():
+    with Sink(address=("127.0.0.2", 0)) as one:
+        with Sink(address=("127.0.0.3", one.port)) as two:
+            s, nsd = with_zones({"far.test": ["@ IN MX 10 a", "@ IN MX 10 b",
+                                              "a IN A 127.0.0.2", "b IN A 127.0.0.3"]},
+                                one.port, inet_interfaces="127.0.0.1",
+                                smtp_connection_cache_time_limit="0")
+            with s, nsd:
+                for i in range(20):
+                    s.send("x%d@far.test" % i, HELLO)
+                wait_for("all", lambda: len(one.messages) + len(two.messages) == 20, 30)
+                assert one.messages and two.messages, (len(one.messages), len(two.messages))

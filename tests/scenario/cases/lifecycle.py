@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """Start, reload, upgrade, stop, and what happens when a process dies."""
 import os
+import re
+import shutil
 import signal
 import threading
 import time
@@ -199,3 +201,64 @@ def test_background_start():
             s.wait_mail("alice")
         finally:
             assert s.postkeep("stop").returncode == 0
+
+
+def test_what_cannot_start_is_tried_again_and_the_rest_works():
+    """A program that dies at once: restarted ever later, said so; the others go on."""
+    s = Suite(start=False)
+    with s:
+        programs = os.path.join(s.dir, "libexec")
+        shutil.copytree(s.path("libexec/postkeep"), programs)
+        os.chmod(programs, 0o755)
+        s.write_conf(program_directory=programs)
+        s.start()
+        lookupd = os.path.join(programs, "lookupd")
+        os.rename(lookupd, lookupd + ".good")
+        with open(lookupd, "w") as f:
+            f.write("#!/bin/sh\nexit 1\n")
+        os.chmod(lookupd, 0o755)
+        for pid in s.pid_of("lookupd"):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(6)
+        text = s.log() + s.errors()
+        deaths = text.count("lookupd") and len(re.findall(r"lookupd.*(exit|ended|died|status)", text))
+        assert 0 < deaths < 60, "no pause between restarts: %d deaths" % deaths
+        with s.client() as c:
+            c.ehlo()
+            c.expect(250, "MAIL FROM:<a@src.test>")
+            assert c.cmd("RCPT TO:<alice@example.test>")[0] == 451
+        os.rename(lookupd + ".good", lookupd)
+
+        def works():
+            try:
+                s.send("alice@example.test", HELLO)
+                return True
+            except (OSError, EOFError, AssertionError):
+                return False
+        wait_for("mail is taken again", works, 40, 0.5)
+        s.wait_mail("alice")
+
+
+def test_a_compacted_queue_keeps_what_is_left():
+    with Sink() as sink, Suite({"queue_segment_size": "1m", "queue_compact_age": "1s",
+                                "relayhost": "[127.0.0.1]:%d" % sink.port,
+                                "smtpd_workers": "1"}) as s:
+        s.adminctl("queue", "freeze", "domain", "kept.test")
+        big = HELLO + (b"y" * 70 + b"\r\n") * 600
+        ids = []
+        with s.client() as c:
+            c.ehlo()
+            for i in range(120):
+                if i % 20 == 0:
+                    ids.append(c.send("a@src.test", ["x%d@kept.test" % i], HELLO))
+                c.send("a@src.test", ["x@far.test"], big)
+        wait_for("the others gone", lambda: sorted(s.queue_ids()) == sorted(ids), 30)
+        s.wait_log("segment .* compacted", 30)
+        assert s.admin("queue", "check")["problems"] == []
+        assert sorted(s.queue_ids()) == sorted(ids), "ids stay"
+        s.kill()
+        s.start()
+        assert sorted(s.queue_ids()) == sorted(ids)
+        s.adminctl("queue", "thaw", "domain", "kept.test")
+        wait_for("what was kept", lambda: len(sink.messages) == 126, 30)
+        s.wait_empty()

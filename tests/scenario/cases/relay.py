@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: ISC
 """A16: never an open relay, whatever the address looks like."""
-from harness.smtp import Client
-from harness.suite import Suite
+import os
+
+from harness.smtp import Client, Sink
+from harness.suite import Suite, wait_for
+
+HELLO = b"From: a@src.test\r\nSubject: hello\r\n\r\nhello\r\n"
 
 STRANGER = {"mynetworks": "192.0.2.0/24", "smtpd_client_connection_count_limit": "0",
             "relay_domains": "relayed.test", "default_transport": "discard:"}
@@ -103,3 +107,65 @@ def test_backscatter_unknown_recipient_is_refused_at_rcpt():
     with Suite(STRANGER) as s:
         code, text = verdict(s, "nobody@example.test")
         assert code == 550 and "User unknown in virtual mailbox table" in text
+
+
+def test_address_classes():
+    """Local, virtual alias, virtual mailbox, relay and default: who is known, and where it goes."""
+    with Sink() as sink, Suite({
+            **STRANGER, "mydestination": "local.test",
+            "local_recipient_maps": "inline:{root@local.test=x}", "local_transport": "discard:",
+            "virtual_alias_domains": "alias.test",
+            "virtual_alias_maps": "inline:{info@alias.test=alice@example.test, "
+            "{@all.example.test=bob@example.test}}",
+            "relay_domains": "relay.test",
+            "relay_recipient_maps": "inline:{known@relay.test=x}",
+            "transport_maps": "inline:{relay.test=smtp:[127.0.0.1]:%d}" % sink.port}) as s:
+        for rcpt, code, words in (
+                ("root@local.test", 250, ""),
+                ("nobody@local.test", 550, "User unknown in local recipient table"),
+                ("info@alias.test", 250, ""),
+                ("nobody@alias.test", 550, "User unknown in virtual alias table"),
+                ("alice@example.test", 250, ""),
+                ("nobody@example.test", 550, "User unknown in virtual mailbox table"),
+                ("known@relay.test", 250, ""),
+                ("nobody@relay.test", 550, "User unknown in relay recipient table"),
+                ("x@elsewhere.test", 454, "Relay access denied")):
+            code_now, text = verdict(s, rcpt)
+            assert code_now == code and words in text, (rcpt, code_now, text)
+        s.send(["info@alias.test", "known@relay.test", "root@local.test"], HELLO)
+        s.wait_mail("alice")
+        wait_for("the relayed one", lambda: sink.messages)
+        s.wait_empty()
+
+
+def test_every_type_of_table():
+    s = Suite(start=False)
+    with s:
+        s.write("people", "lmdb@example.test alice@example.test\n")
+        s.adminctl("table", "build", s.etc + "/people")
+        os.chmod(s.etc + "/people.lmdb", 0o644)
+        s.write("texts", "text@example.test alice@example.test\n")
+        s.write("patterns", "/^pcre-(\\w+)@example\\.test$/ $1@example.test\n")
+        s.write("nets", "127.0.0.8/32 REJECT by net\n0.0.0.0/0 DUNNO\n")
+        s.write_conf(virtual_alias_maps="inline:{inline@example.test=alice@example.test}, "
+                     "lmdb:%s/people, texthash:%s/texts, pcre:%s/patterns" % ((s.etc,) * 3),
+                     smtpd_client_restrictions="check_client_access cidr:%s/nets" % s.etc,
+                     smtpd_recipient_restrictions="check_recipient_access static:OK")
+        s.start()
+        names = ("inline", "lmdb", "text", "pcre-alice")
+        for name in names:
+            s.send(name + "@example.test", HELLO)
+        s.wait_mail("alice", len(names))
+        with s.client(source="127.0.0.8") as c:
+            c.ehlo()
+            c.expect(250, "MAIL FROM:<a@src.test>")
+            assert "by net" in c.expect(554, "RCPT TO:<alice@example.test>")
+        for table, key, value in (("inline:{inline@example.test=alice@example.test}",
+                                   "inline@example.test", "alice@example.test"),
+                                  ("lmdb:%s/people" % s.etc, "lmdb@example.test", "alice@"),
+                                  ("cidr:%s/nets" % s.etc, "127.0.0.8", "REJECT by net"),
+                                  ("pcre:%s/patterns" % s.etc, "pcre-bob@example.test", "bob@"),
+                                  ("static:OK", "whatever", "OK")):
+            assert value in s.adminctl("table", "get", table, key).stdout, table
+        tables = {t["table"]: t for t in s.admin("lookup", "status")["tables"]}
+        assert tables["lmdb:%s/people" % s.etc]["lookups"] > 0, tables
