@@ -24,6 +24,8 @@
 
 /* A frozen recipient is looked at again after this; a thaw comes first. */
 #define FROZEN_WAIT_MS	600000
+/* A record that could not be read is tried again after this. */
+#define UNREADABLE_WAIT_MS	10000
 
 /* ---- the log ---- */
 
@@ -177,6 +179,13 @@ qmgr_damaged(struct qmgr *q, struct message *m, int error)
 	char id[RECORD_ID_TEXT_MAX];
 
 	record_id_format(m->id, id);
+	if (error == PK_EIO || error == PK_ESYS) {
+		/* A disk that fails to answer, no descriptor free: it may be whole (F3). */
+		log_error("%s: record in segment %" PRIu64 " cannot be read now (%s)", id,
+		    m->segment, pk_strerror(error));
+		m->due_ms = store_now_ms(&q->store) + UNREADABLE_WAIT_MS;
+		return;
+	}
 	log_error("%s: record in segment %" PRIu64 " at %" PRIu64 " cannot be used (%s): held", id,
 	    m->segment, m->offset, pk_strerror(error));
 	m->flags |= MESSAGE_HELD | MESSAGE_DAMAGED;

@@ -387,6 +387,7 @@ scan_segment(struct recovery *rec, struct segment *seg, bool alive)
 	struct store *s = rec->store;
 	struct segment_record r;
 	uint64_t end;
+	int rc;
 
 	if ((seg->flags & SEGMENT_SEALED) != 0)
 		end = seg->end;
@@ -396,10 +397,16 @@ scan_segment(struct recovery *rec, struct segment *seg, bool alive)
 		/* Copies count only where the journal says so. */
 		seg->watermark = end;
 	} else {
-		while (store_scan(s, seg, end, alive, &r) == 0) {
+		while ((rc = store_scan(s, seg, end, alive, &r)) == 0) {
 			found_record(rec, seg, &r);
 			if (s->ndirty >= RECOVER_BATCH)
 				checkpoint_run(s, rec->journal);
+		}
+		if (rc == PK_EIO) {
+			/* Not sealed, so nothing of it is given up; the other mail goes on. */
+			log_error("queue/seg/%016" PRIu64 ".seg: what is behind waits for the "
+			    "next start", seg->header.number);
+			return;
 		}
 	}
 	if (seg->watermark > seg->durable)

@@ -17,26 +17,37 @@
 #include "base/mem.h"
 #include "qmgr/checkpoint.h"
 
-/* The next place behind `from` where a whole record stands; `end` if none. */
-static uint64_t
+/* The next place behind `from` where a whole record stands; `end` if none. 0 or PK_EIO. */
+static int
 resync(struct store *s, struct segment *seg, int fd, uint64_t from, uint64_t end,
-    struct segment_record *r)
+    struct segment_record *r, uint64_t *at_r)
 {
 	uint32_t magic;
 	struct view v;
 	uint64_t at;
+	int rc;
 
 	for (at = from + RECORD_ALIGN; at + sizeof(struct record_header) <= end;
 	    at += RECORD_ALIGN) {
-		if (segment_reader_bytes(&s->segments.window, fd, seg->header.number, at,
-		    sizeof(magic), end, &v) != 0)
-			return end;
+		rc = segment_reader_bytes(&s->segments.window, fd, seg->header.number, at,
+		    sizeof(magic), end, &v);
+		if (rc == PK_EIO)
+			return rc;
+		if (rc != 0)
+			break;
 		memcpy(&magic, v.p, sizeof(magic));
-		if (magic == RECORD_MAGIC && segment_reader_record(&s->segments.window, fd,
-		    &seg->header, at, end, r) == 0)
-			return at;
+		if (magic != RECORD_MAGIC)
+			continue;
+		rc = segment_reader_record(&s->segments.window, fd, &seg->header, at, end, r);
+		if (rc == PK_EIO)
+			return rc;
+		if (rc == 0) {
+			*at_r = at;
+			return 0;
+		}
 	}
-	return end;
+	*at_r = end;
+	return 0;
 }
 
 static int
@@ -54,9 +65,12 @@ scan_shared(struct store *s, struct segment *seg, int fd, uint64_t end, bool par
 		seg->watermark = from + r->h.total_bytes;
 		return 0;
 	}
+	if (rc == PK_EIO)
+		return rc;
 	if (partial)
 		return PK_EEND;
-	at = resync(s, seg, fd, from, end, r);
+	if ((rc = resync(s, seg, fd, from, end, r, &at)) != 0)
+		return rc;
 	if (at < end) {
 		log_error("queue/seg/%016" PRIu64 ".seg: damaged from offset %" PRIu64
 		    " to %" PRIu64 ", goes on behind it", seg->header.number, from, at);
@@ -86,10 +100,12 @@ scan_dedicated(struct store *s, struct segment *seg, int fd, uint64_t end, bool 
 	if (rc == 0 && seg->role != IPC_ROLE_qmgr &&
 	    r->h.message != record_id(seg->header.number, 0))
 		rc = PK_EFORMAT;
+	if (rc == PK_EIO)
+		return rc;
 	if (rc != 0 && partial)
 		return PK_EEND;
 	seg->watermark = end;
-	if (rc == PK_EFORMAT || rc == PK_EIO) {
+	if (rc == PK_EFORMAT) {
 		log_error("queue/seg/%016" PRIu64 ".seg: damaged", seg->header.number);
 		seg->flags |= SEGMENT_DAMAGED;
 		rc = PK_EEND;
@@ -107,13 +123,16 @@ store_scan(struct store *s, struct segment *seg, uint64_t end, bool partial,
 	if (fd == -1) {
 		log_error("queue/seg/%016" PRIu64 ".seg: cannot be opened: %m",
 		    seg->header.number);
-		return PK_EEND;
+		return PK_EIO;
 	}
 	if (seg->header.kind == SEGMENT_SHARED)
 		rc = scan_shared(s, seg, fd, end, partial, &r);
 	else
 		rc = scan_dedicated(s, seg, fd, end, partial, &r);
 	segments_changed(&s->segments, seg);
+	if (rc == PK_EIO)
+		log_error("queue/seg/%016" PRIu64 ".seg: cannot be read at offset %" PRIu64,
+		    seg->header.number, seg->watermark);
 	if (rc == 0)
 		*r_r = r;
 	return rc;

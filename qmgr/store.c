@@ -228,8 +228,10 @@ store_record(struct store *s, const struct message *m, struct segment_record *r_
 	uint64_t end;
 	int fd;
 
-	if (seg == NULL || (fd = segments_fd(&s->segments, seg)) == -1)
+	if (seg == NULL)
 		return PK_ENOENT;
+	if ((fd = segments_fd(&s->segments, seg)) == -1)
+		return errno == ENOENT ? PK_ENOENT : PK_EIO;
 	/* No further than this record: deferred mail is read here and there. */
 	end = m->offset + message_record_bytes(m);
 	if (seg->header.kind == SEGMENT_DEDICATED)

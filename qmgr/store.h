@@ -121,7 +121,8 @@ void	store_recipient_add(struct store *s, struct message *m, struct recipient *r
  * Reads the record at seg's watermark, durable to `end`, and moves the
  * watermark behind it. A damaged one is passed over to the next that is
  * whole, with a line in the log. 0, PK_EEND. partial: a torn one at the end
- * is no damage, its writer may be at it.
+ * is no damage, its writer may be at it. PK_EIO: it could not be read, which
+ * says nothing about it; the watermark stays.
  */
 int	store_scan(struct store *s, struct segment *seg, uint64_t end, bool partial,
 	    struct segment_record *r_r);

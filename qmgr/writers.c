@@ -287,11 +287,21 @@ scan_some(struct writers *ws, size_t bytes, unsigned records)
 {
 	struct segment_record r;
 	struct segment *seg;
+	struct timeval later = { 1, 0 };
 	size_t read = 0;
 	unsigned n = 0;
+	int rc;
 
 	while ((seg = TAILQ_FIRST(&ws->scan)) != NULL) {
-		if (store_scan(&ws->q->store, seg, seg->durable, false, &r) != 0) {
+		rc = store_scan(&ws->q->store, seg, seg->durable, false, &r);
+		if (rc == PK_EIO) {
+			/* What got 250 is not passed over for one bad read (F3). */
+			TAILQ_REMOVE(&ws->scan, seg, scan);
+			TAILQ_INSERT_TAIL(&ws->scan, seg, scan);
+			event_add(ws->scan_again, &later);
+			return false;
+		}
+		if (rc != 0) {
 			scan_end(ws, seg);
 			continue;
 		}
@@ -401,7 +411,9 @@ on_end_synced(void *arg, struct segment *seg, uint64_t size)
 	writers_scan_now(ws->q);
 	scan_soon(ws, seg);
 	scan_some(ws, SIZE_MAX, UINT32_MAX);
-	segments_seal(&ws->q->store.segments, seg, seg->watermark);
+	/* Could not be read to its end: the next start seals it. */
+	if ((seg->flags & SEGMENT_SCANNING) == 0)
+		segments_seal(&ws->q->store.segments, seg, seg->watermark);
 }
 
 static int
