@@ -132,20 +132,20 @@ N = range(1, 40, 3) if LONG else (1, 4)
 
 
 def test_F2_kill_at_calls_of_smtpd():
-    at_calls("smtpd", ("writev", "fdatasync", "sendmsg", "recvmsg"), N)
+    at_calls("smtpd", ("writev", "fdatasync", "sendmmsg", "recvmmsg"), N)
 
 
 def test_F2_kill_at_calls_of_qmgr():
     at_calls("qmgr", ("fdatasync", "openat", "unlinkat", "write", "pwrite64", "fsync",
-                      "sendmsg"), N)
+                      "sendmmsg"), N)
 
 
 def test_F2_kill_at_calls_of_mailbox():
-    at_calls("mailbox", ("syncfs", "renameat", "openat", "writev", "sendmsg"), N)
+    at_calls("mailbox", ("syncfs", "renameat", "openat", "writev", "sendmmsg"), N)
 
 
 def test_F2_kill_at_calls_of_bounce():
-    at_calls("bounce", ("writev", "fdatasync", "sendmsg"), N)
+    at_calls("bounce", ("writev", "fdatasync", "sendmmsg"), N)
 
 
 def once(s, sink, token, least=1, most=1):
