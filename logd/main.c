@@ -417,7 +417,7 @@ main(int argc, char **argv)
 	open_file(child_conf(c));
 	folder = folder_of(child_conf(c));
 	if (folder != NULL)
-		box.paths[box.npaths++] = (struct sandbox_path){ folder, true };
+		box.paths[box.npaths++] = (struct sandbox_path){ .path = folder, .write = true };
 	/* The file is reached by the folder's handle alone. */
 	empty = xasprintf("%s/empty", child_conf(c)->runtime_directory);
 	box.chroot_dir = empty;
