@@ -21,6 +21,8 @@ struct lookupd {
 	struct resolver		*resolver;
 	struct resolver_own	 own;
 	uint64_t		 requests;
+	struct ipc_channel	**channels;	/* of siblings */
+	size_t			 nchannels;
 	struct lookupd_waiting	*waiting;
 	size_t			 nwaiting;
 	bool			 ready;		/* false again: about to end */
@@ -33,6 +35,8 @@ void	lookupd_load(struct lookupd *d);
 void	lookupd_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd);
 /* Opens the channels that came too early. */
 void	lookupd_begin(struct lookupd *d);
+/* Answers nobody any more, and tells who asks. */
+void	lookupd_leave(struct lookupd *d);
 /* What administrators ask (admin.c). */
 int	lookupd_admin(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
 	    struct view verb, struct view args, uint32_t uid);

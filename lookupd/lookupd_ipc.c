@@ -188,7 +188,12 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 static void
 on_closed(struct ipc_channel *ch, int why, void *arg)
 {
-	(void)arg;
+	struct lookupd *d = arg;
+	size_t i;
+
+	for (i = 0; i < d->nchannels; i++)
+		if (d->channels[i] == ch)
+			d->channels[i] = d->channels[--d->nchannels];
 	log_debug("channel to %s closed: %s", ipc_role_name(ipc_channel_peer(ch)),
 	    pk_strerror(why));
 }
@@ -201,8 +206,9 @@ static const struct ipc_channel_ops channel_ops = {
 static void
 open_channel(struct lookupd *d, const struct lookupd_waiting *w)
 {
-	(void)ipc_channel_new(child_loop(d->child), w->fd, IPC_ROLE_lookupd, w->peer,
-	    w->instance, &channel_ops, d);
+	d->channels = xreallocarray(d->channels, d->nchannels + 1, sizeof(*d->channels));
+	d->channels[d->nchannels++] = ipc_channel_new(child_loop(d->child), w->fd,
+	    IPC_ROLE_lookupd, w->peer, w->instance, &channel_ops, d);
 }
 
 /* The first channels come before START; nobody is answered without tables. */
@@ -231,6 +237,16 @@ lookupd_begin(struct lookupd *d)
 	xfree(d->waiting);
 	d->waiting = NULL;
 	d->nwaiting = 0;
+}
+
+void
+lookupd_leave(struct lookupd *d)
+{
+	size_t i;
+
+	d->ready = false;
+	for (i = 0; i < d->nchannels; i++)
+		ipc_leave(d->channels[i]);
 }
 
 int

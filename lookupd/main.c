@@ -87,7 +87,7 @@ on_reload(struct child *c, const struct conf *old)
 		return;
 	}
 	/* The tables at hand are those of a configuration that is no more. */
-	d->ready = false;
+	lookupd_leave(d);
 	log_info("%s is not in what this process was confined to: it ends, and the next one"
 	    " may read it", path);
 	xfree(path);

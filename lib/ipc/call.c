@@ -290,6 +290,8 @@ ipc_calls_lost(struct ipc_channel *ch, int error)
 
 	while ((c = TAILQ_FIRST(&ch->calls)) != NULL) {
 		call_unlink(c);
+		if (ch->leaving && c->tries > 0 && c->tries < UINT8_MAX)
+			c->tries--;
 		if (c->abandoned)
 			ipc_call_free(c);
 		else if (error == PK_ECANCEL || !ipc_pool_again(c))

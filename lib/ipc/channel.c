@@ -622,6 +622,25 @@ check_hello(struct ipc_channel *ch, const struct ipc_msg *m)
 	return role == ch->peer ? 0 : PK_EPERM;
 }
 
+static int
+take_leaving(struct ipc_channel *ch, const struct ipc_msg *m)
+{
+	struct ipc_in in;
+
+	ipc_in_init(&in, m);
+	ch->leaving = true;
+	return ipc_in_end(&in);
+}
+
+void
+ipc_leave(struct ipc_channel *ch)
+{
+	struct ipc_out o;
+
+	ipc_out_init(&o, IPC_LEAVING);
+	(void)ipc_send(ch, &o);
+}
+
 static void
 deliver(struct ipc_channel *ch, struct ipc_msg *m)
 {
@@ -643,6 +662,8 @@ deliver(struct ipc_channel *ch, struct ipc_msg *m)
 	}
 	if ((m->flags & IPC_FLAG_REPLY) != 0)
 		error = ipc_call_answered(ch, m);
+	else if (m->type == IPC_LEAVING)
+		error = take_leaving(ch, m);
 	else if (ch->ops->message == NULL)
 		error = PK_EPROTO;
 	else

@@ -123,6 +123,7 @@ struct ipc_channel {
 	bool		 dead;		/* closed; memory waits for busy == 0 */
 	bool		 freed;		/* by its owner: `closed` is not called */
 	bool		 send_dead;	/* peer reads no more; what it sent is still read */
+	bool		 leaving;	/* peer said that it ends in order */
 	bool		 reset_seen;
 	bool		 want_write;
 };

@@ -167,6 +167,11 @@ size_t	ipc_channel_backlog(const struct ipc_channel *ch);
  * own bug: PK_ELIMIT is returned and logged.
  */
 int	ipc_send(struct ipc_channel *ch, struct ipc_out *o);
+/*
+ * We end in order, soon: the peer's pool asks others from now on, and does not
+ * hold our end against the questions that we leave unanswered.
+ */
+void	ipc_leave(struct ipc_channel *ch);
 /* Hands out what is queued now. */
 void	ipc_flush(struct ipc_channel *ch);
 /*

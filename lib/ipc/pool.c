@@ -6,7 +6,7 @@
  * worker with the fewest open ones. When a worker dies, what may be asked
  * again (messages.def) is asked of another one or waits for one; a question
  * that was there at each of three deaths is taken for their cause and given
- * up.
+ * up. An end that was announced (LEAVING) is none of these.
  */
 #include "ipc/channel_internal.h"
 
@@ -69,7 +69,7 @@ least_busy(struct ipc_pool *p)
 	struct ipc_channel *ch, *best = NULL;
 
 	TAILQ_FOREACH (ch, &p->members, link) {
-		if (ch->send_dead)
+		if (ch->send_dead || ch->leaving)
 			continue;
 		if (best == NULL || ch->ncalls < best->ncalls)
 			best = ch;

@@ -854,6 +854,48 @@ test_pool_gives_up(void **state)
 	ipc_pool_free(&p);
 }
 
+/* Any number of workers may end in order, and nobody is blamed. */
+static void
+test_pool_leaving(void **state)
+{
+	struct ipc_pool *p = ipc_pool_new(l, IPC_ROLE_smtpd, IPC_ROLE_lookupd);
+	struct end asker = { 0 }, *w, *other;
+	int i;
+
+	(void)state;
+	route(p, &asker, 0);
+	for (i = 0; i < 10; i++) {
+		w = worker(p, (uint64_t)i);
+		turns(3);
+		assert_int_equal(w->got, 1);
+		ipc_leave(w->ch);
+		turns(2);
+		worker_free(w);
+		turns(3);
+		assert_int_equal(asker.replies, 0);
+	}
+	/* Who has said so is not asked, though it is still there. */
+	w = worker(p, 10);
+	turns(3);
+	ipc_leave(w->ch);
+	turns(3);
+	assert_int_equal(w->got, 1);
+	other = worker(p, 11);
+	other->answer = true;
+	turns(2);
+	route(p, &asker, 0);
+	turns(4);
+	assert_int_equal(w->got, 1);
+	assert_int_equal(asker.replies, 1);
+	worker_free(w);
+	turns(4);
+	assert_int_equal(asker.replies, 2);
+	assert_int_equal(asker.error, 0);
+	worker_free(other);
+	turns(2);
+	ipc_pool_free(&p);
+}
+
 static void
 test_pool_waits_until_timeout(void **state)
 {
@@ -901,6 +943,7 @@ main(void)
 		T(test_last_words_are_heard),
 		T(test_pool_again),
 		T(test_pool_gives_up),
+		T(test_pool_leaving),
 		T(test_pool_waits_until_timeout),
 #undef T
 	};
