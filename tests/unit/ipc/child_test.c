@@ -409,7 +409,7 @@ test_master_is_lost(void **state)
 	start(&s);
 	ipc_channel_free(&s.control);
 	wait_log(&s, "master is gone");
-	wait_log(&s, "drain 30000");
+	wait_log(&s, "drain 5000");
 	status = end(&s);
 	assert_true(WIFEXITED(status));
 	assert_int_not_equal(WEXITSTATUS(status), 0);

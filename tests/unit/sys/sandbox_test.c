@@ -226,7 +226,7 @@ test_narrow(void **state)
 static void
 reader(void)
 {
-	struct sandbox_spec spec = { .paths = { { dir, false } }, .npaths = 1 };
+	struct sandbox_spec spec = { .paths = { { .path = dir } }, .npaths = 1 };
 	struct sandbox_report report;
 	int fd;
 
@@ -267,7 +267,10 @@ writer(void)
 {
 	struct sandbox_spec spec = {
 		.chroot_dir = dir,
-		.paths = { { dir, true }, { "/nonexistent/path", true } },
+		.paths = {
+			{ .path = dir, .write = true },
+			{ .path = "/nonexistent/path", .write = true },
+		},
 		.npaths = 2,
 		.rlimit_fsize = 100000,
 	};
@@ -347,7 +350,7 @@ threader(void)
 static void
 appender(void)
 {
-	struct sandbox_spec spec = { .paths = { { dir, true } }, .npaths = 1 };
+	struct sandbox_spec spec = { .paths = { { .path = dir, .write = true } }, .npaths = 1 };
 	struct sandbox_report report;
 
 	enter(SANDBOX_APPEND | SANDBOX_FILES_READ | SANDBOX_FILES_WRITE |
@@ -467,7 +470,7 @@ static void
 old_landlock(void)
 {
 	struct landlock_paths lp = { .n = 0 };
-	struct sandbox_spec spec = { .paths = { { dir, true } }, .npaths = 1 };
+	struct sandbox_spec spec = { .paths = { { .path = dir, .write = true } }, .npaths = 1 };
 
 	ALLOWED(chdir(dir));
 	ALLOWED(mkdir("tmp", 0700));
