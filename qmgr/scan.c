@@ -17,6 +17,14 @@
 #include "base/mem.h"
 #include "qmgr/checkpoint.h"
 
+/* A writer knows the key of its segment: no record may take another message's id. */
+static bool
+owns_id(const struct segment *seg, const struct segment_record *r, uint64_t at)
+{
+	return seg->role == IPC_ROLE_qmgr ||
+	    r->h.message == record_id(seg->header.number, at);
+}
+
 /* The next place behind `from` where a whole record stands; `end` if none. 0 or PK_EIO. */
 static int
 resync(struct store *s, struct segment *seg, int fd, uint64_t from, uint64_t end,
@@ -41,7 +49,7 @@ resync(struct store *s, struct segment *seg, int fd, uint64_t from, uint64_t end
 		rc = segment_reader_record(&s->segments.window, fd, &seg->header, at, end, r);
 		if (rc == PK_EIO)
 			return rc;
-		if (rc == 0) {
+		if (rc == 0 && owns_id(seg, r, at)) {
 			*at_r = at;
 			return 0;
 		}
@@ -60,8 +68,7 @@ scan_shared(struct store *s, struct segment *seg, int fd, uint64_t end, bool par
 	if (from >= end)
 		return PK_EEND;
 	rc = segment_reader_record(&s->segments.window, fd, &seg->header, from, end, r);
-	if (rc == 0 && (seg->role == IPC_ROLE_qmgr ||
-	    r->h.message == record_id(seg->header.number, from))) {
+	if (rc == 0 && owns_id(seg, r, from)) {
 		seg->watermark = from + r->h.total_bytes;
 		return 0;
 	}
@@ -97,12 +104,12 @@ scan_dedicated(struct store *s, struct segment *seg, int fd, uint64_t end, bool 
 	if (seg->watermark != 0 || end == 0)
 		return PK_EEND;
 	rc = segment_reader_record(&s->segments.window, fd, &seg->header, 0, end, r);
-	if (rc == 0 && seg->role != IPC_ROLE_qmgr &&
-	    r->h.message != record_id(seg->header.number, 0))
+	if (rc == 0 && !owns_id(seg, r, 0))
 		rc = PK_EFORMAT;
 	if (rc == PK_EIO)
 		return rc;
-	if (rc != 0 && partial)
+	/* Without its last bytes it is still being written, whatever was said to be durable. */
+	if (rc != 0 && (partial || (rc == PK_EEND && (seg->flags & SEGMENT_SEALED) == 0)))
 		return PK_EEND;
 	seg->watermark = end;
 	if (rc == PK_EFORMAT) {
