@@ -197,12 +197,14 @@ apply(struct qmgr *q, struct message *m, struct recipient *r, const struct answe
 
 	r->flags &= (uint8_t)~RCPT_EXPANDING;
 	m->nbusy--;
-	if (a->code == 0 && a->nresults > 0) {
+	if (a->code == 0 && a->nresults > 0 &&
+	    m->nrcpts + a->nresults <= MESSAGE_RECIPIENTS_MAX) {
 		apply_results(q, m, r, a);
 		return;
 	}
 	recipient_set_status(r, view_str(a->dsn != NULL ? a->dsn : "4.3.0"), VIEW("none"),
-	    view_str(a->text != NULL ? a->text : "address lookup failed"));
+	    view_str(a->text != NULL ? a->text : a->nresults > 0 ?
+	    "too many recipients with all lists" : "address lookup failed"));
 	r->last_ms = store_now_ms(&q->store);
 	r->attempts++;
 	if (permanent)
@@ -272,8 +274,8 @@ finish(struct expander *e, struct expansion *x)
 				m->rcpts[i]->flags |= RCPT_DIRTY;
 	}
 	/* A change to an expansion that is on disk already goes there too. */
-	if ((m->flags & MESSAGE_LOGGED) != 0) {
-		m->flags &= (uint16_t)~MESSAGE_LOGGED;
+	if ((m->flags & (MESSAGE_LOGGED | MESSAGE_LOGGING)) != 0) {
+		m->flags &= (uint16_t)~(MESSAGE_LOGGED | MESSAGE_LOGGING);
 		store_log_rows(&q->store, m, NULL, 0);
 	}
 	m->njobs--;
@@ -387,7 +389,10 @@ set_known(struct expander *e, struct answer *a)
 	a->known = true;
 	a->known_ms = loop_now_ms(e->q->loop);
 	TAILQ_INSERT_TAIL(&e->by_age, a, age);
+	/* A question that follows from this answer waits for the pump: a stays whole. */
+	e->pumping = true;
 	answered(e, a);
+	e->pumping = false;
 	/* A failure is not remembered: the next message asks again. */
 	if (a->code != 0)
 		a->known_ms = 0;

@@ -29,7 +29,7 @@
 #include "sys/fd.h"
 #include "sys/stats.h"
 
-#define BUFFER_MAX	(256U << 20)
+#define BUFFER_MAX	JOURNAL_EVENT_MAX
 
 _Static_assert(sizeof(struct journal_header) == 40, "journal header is 40 bytes on disk");
 

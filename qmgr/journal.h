@@ -24,7 +24,7 @@
 
 #define JOURNAL_MAGIC		0x31304c4e4a504bULL	/* "KPJNL01" */
 #define JOURNAL_VERSION		1
-#define JOURNAL_EVENT_MAX	(64U << 20)	/* an EXPANDED of 100,000 long recipients */
+#define JOURNAL_EVENT_MAX	(512U << 20)	/* ROWS of 250,000 recipients with long replies */
 
 enum journal_event {
 	/* {message u64, flags u32 (JOURNAL_ROWS_WHOLE: all there are), n u32, {index u32, length u32, row}*} */

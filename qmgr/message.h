@@ -20,6 +20,9 @@
 
 struct route;
 
+/* Of one message, with all its lists: their rows have to fit into one journal event. */
+#define MESSAGE_RECIPIENTS_MAX	250000
+
 /* A reverse-path, shared by the messages that have it. */
 struct sender {
 	uint32_t	refs;

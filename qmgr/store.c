@@ -207,6 +207,8 @@ store_take_in(struct store *s, struct segment *seg, const struct segment_record 
 
 	if ((rc = record_envelope_read(r->envelope, &e)) != 0)
 		return rc;
+	if (e.nrecipients > MESSAGE_RECIPIENTS_MAX)
+		return PK_EFORMAT;
 	if (map_get_u64(s->messages, r->h.message) != NULL)
 		return PK_EEXIST;
 	m = message_from_record(s, seg, r, &e, from_bounce);
@@ -256,8 +258,11 @@ store_recipients(struct store *s, struct message *m)
 	if ((rc = store_record(s, m, &rec)) != 0 ||
 	    (rc = record_envelope_read(rec.envelope, &e)) != 0)
 		return rc;
-	if (e.nrecipients != m->nrcpts)
+	/* A checkpoint amid an expansion counted members that nobody knows any more. */
+	if (e.nrecipients != m->nrcpts && (m->flags & MESSAGE_EXPANDED) != 0)
 		return PK_EFORMAT;
+	s->open_recipients += e.nrecipients - (uint64_t)m->nopen;
+	m->nrcpts = m->nopen = e.nrecipients;
 	m->rcpts = xcalloc(m->nrcpts, sizeof(*m->rcpts));
 	rest = e.recipients;
 	while (n < m->nrcpts && record_recipient_next(&rest, &r)) {
@@ -332,6 +337,8 @@ log_all_rows(struct store *s, struct message *m)
 			put_row(b, m->rcpts[i]);
 	m->logged_lsn = journal_end(s->journal);
 	m->flags |= MESSAGE_LOGGED;
+	/* The next checkpoint drops this file: it has to take over what it says. */
+	mark_dirty(s, m);
 }
 
 void

@@ -11,12 +11,14 @@
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "qmgr/store.h"
 #include "sys/fd.h"
 #include "tests/unit/unit.h"
@@ -442,4 +444,196 @@ test_F12_rebuild(void **state)
 	end();
 }
 
-UNIT_MAIN(cmocka_unit_test(test_F1_F2_crashes), cmocka_unit_test(test_F12_rebuild))
+/* ---- single cases ---- */
+
+static void
+open_store(struct store *s)
+{
+	store_init(s, NULL, dir, &ops, NULL);
+	store_recover(s, nobody_alive, NULL);
+}
+
+static void
+put_envelope(struct buf *env, struct store *s)
+{
+	buf_init(env, 65536);
+	envelope_put_text(env, ENVELOPE_SENDER, VIEW("a@src.test"));
+	envelope_put_u64(env, ENVELOPE_ARRIVAL_MS, store_now_ms(s));
+	envelope_put_text(env, ENVELOPE_RECIPIENT, VIEW("list@dst.test"));
+	envelope_put_text(env, ENVELOPE_RECIPIENT, VIEW("b@dst.test"));
+}
+
+/* A record without header block and content; its id may be another's. */
+static void
+append_record(struct store *s, uint64_t offset, uint64_t id)
+{
+	static const char zeros[8];
+	struct record_header h;
+	struct buf env;
+
+	put_envelope(&env, s);
+	record_header_shared(&h, seg->header.key, seg->header.number, offset, buf_view(&env),
+	    VIEW_NONE, VIEW_NONE);
+	if (id != 0) {
+		h.message = id;
+		h.check = record_check(seg->header.key, view_of((char *)&h,
+		    offsetof(struct record_header, check)));
+	}
+	fd_write_all(seg_fd, &h, sizeof(h));
+	fd_write_all(seg_fd, buf_data(&env), env.len);
+	fd_write_all(seg_fd, zeros, h.total_bytes - sizeof(h) - env.len);
+	seg->durable = offset + h.total_bytes;
+	buf_fini(&env);
+}
+
+/* After a reconnect a writer states a large message that is still arriving. */
+static void
+test_dedicated_stated_early(void **state)
+{
+	static const char zeros[8];
+	struct record_trailer t;
+	struct segment_record r;
+	struct record_header h;
+	struct store s;
+	struct buf env;
+
+	(void)state;
+	begin();
+	open_store(&s);
+	segments_create(&s.segments, SEGMENT_DEDICATED, 1000, IPC_ROLE_smtpd, 1 << 20, 0, made,
+	    NULL);
+	worker_drain(s.disk_worker);
+	seg->durable = sizeof(struct segment_header);
+	assert_int_equal(store_scan(&s, seg, seg->durable, false, &r), PK_EEND);
+	put_envelope(&env, &s);
+	record_header_dedicated(&h, &t, seg->header.key, seg->header.number,
+	    sizeof(struct segment_header), buf_view(&env), VIEW_NONE, 0,
+	    record_check(seg->header.key, VIEW_NONE));
+	fd_write_all(seg_fd, &h, sizeof(h));
+	fd_write_all(seg_fd, buf_data(&env), env.len);
+	fd_write_all(seg_fd, zeros, -(sizeof(h) + env.len) & 7);
+	fd_write_all(seg_fd, &t, sizeof(t));
+	seg->durable = sizeof(struct segment_header) + ((sizeof(h) + env.len + 7) & ~7UL) +
+	    sizeof(t);
+	assert_int_equal(store_scan(&s, seg, seg->durable, false, &r), 0);
+	assert_int_equal(r.h.message, record_id(seg->header.number, 0));
+	buf_fini(&env);
+	close(seg_fd);
+	seg = NULL;
+	store_fini(&s);
+	end();
+}
+
+/* A writer that was taken over knows its segment's key, and spoils a record of its own. */
+static void
+test_foreign_id_behind_damage(void **state)
+{
+	static const char garbage[64];
+	struct segment_record r;
+	struct store s;
+
+	(void)state;
+	begin();
+	log_set_level(LOG_LVL_FATAL);
+	open_store(&s);
+	new_segment(&s);
+	fd_write_all(seg_fd, garbage, sizeof(garbage));
+	append_record(&s, seg->durable + sizeof(garbage), record_id(77, 4096));
+	assert_int_equal(store_scan(&s, seg, seg->durable, false, &r), PK_EEND);
+	append_record(&s, seg->durable, 0);
+	assert_int_equal(store_scan(&s, seg, seg->durable, false, &r), 0);
+	close(seg_fd);
+	seg = NULL;
+	store_fini(&s);
+	end();
+}
+
+static struct message *
+take_one(struct store *s)
+{
+	struct segment_record r;
+	struct message *m;
+
+	new_segment(s);
+	append_record(s, seg->durable, 0);
+	assert_int_equal(store_scan(s, seg, seg->durable, false, &r), 0);
+	assert_int_equal(store_take_in(s, seg, &r, false, &m), 0);
+	close(seg_fd);
+	seg = NULL;
+	return m;
+}
+
+static void
+add_member(struct store *s, struct message *m)
+{
+	struct recipient *r = recipient_new(0, VIEW("member@dst.test"), VIEW(""), VIEW(""),
+	    VIEW(""), 0);
+
+	r->route = route_intern(s->routes, VIEW("smtp"), VIEW("dst.test"));
+	r->flags |= RCPT_ROUTED;
+	store_recipient_add(s, m, r);
+}
+
+/* The process ends while one of two addresses is still being asked for. */
+static void
+test_expansion_cut_short(void **state)
+{
+	struct message *m;
+	struct store s;
+	uint64_t id;
+
+	(void)state;
+	begin();
+	open_store(&s);
+	m = take_one(&s);
+	id = m->id;
+	assert_int_equal(store_recipients(&s, m), 0);
+	add_member(&s, m);
+	store_fini(&s);
+	open_store(&s);
+	m = store_message(&s, id);
+	assert_non_null(m);
+	assert_int_equal(store_recipients(&s, m), 0);
+	assert_int_equal(m->nrcpts, 2);
+	assert_int_equal(m->nopen, 2);
+	assert_int_equal(s.open_recipients, 2);
+	store_fini(&s);
+	end();
+}
+
+/* Members that a later expansion adds outlive the journal file that names them. */
+static void
+test_expansion_again(void **state)
+{
+	struct message *m;
+	struct store s;
+	uint64_t id;
+
+	(void)state;
+	begin();
+	open_store(&s);
+	m = take_one(&s);
+	id = m->id;
+	expand(&s, m);
+	m->rcpts[0]->due_ms = UINT64_MAX / 2;
+	store_log_rows(&s, m, m->rcpts, 1);
+	store_checkpoint(&s, true);
+	store_checkpoint_wait(&s);
+	m = store_message(&s, id);
+	add_member(&s, m);
+	m->flags &= (uint16_t)~MESSAGE_LOGGED;
+	store_log_rows(&s, m, NULL, 0);
+	store_fini(&s);
+	open_store(&s);
+	m = store_message(&s, id);
+	assert_non_null(m);
+	assert_int_equal(m->nrcpts, 3);
+	assert_non_null(m->rcpts[2]);
+	store_fini(&s);
+	end();
+}
+
+UNIT_MAIN(cmocka_unit_test(test_dedicated_stated_early),
+    cmocka_unit_test(test_foreign_id_behind_damage),
+    cmocka_unit_test(test_expansion_cut_short), cmocka_unit_test(test_expansion_again),
+    cmocka_unit_test(test_F1_F2_crashes), cmocka_unit_test(test_F12_rebuild))
