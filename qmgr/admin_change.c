@@ -275,7 +275,8 @@ change_release(struct request *rq, struct message *m)
 		store_settle(s, m);
 		return false;
 	}
-	m->flags &= (uint16_t)~MESSAGE_HELD;
+	/* What could not be read may be readable again. */
+	m->flags &= (uint16_t)~(MESSAGE_HELD | MESSAGE_DAMAGED);
 	xfree(m->hold);
 	m->hold = NULL;
 	if ((m->flags & MESSAGE_EXPANDED) == 0)

@@ -32,6 +32,9 @@
 #define CAPACITY_MAX		10000
 #define CACHE_SLOTS		64
 #define PUT_BACK_MS		1000
+/* With more recipients a message is looked at this often while others are under way. */
+#define LOOK_LATER		1000
+#define LOOK_MS			500
 
 struct deliverer {
 	enum ipc_role	role;
@@ -397,6 +400,18 @@ put_rest_back(struct qmgr *q, struct job *j, uint64_t wait_ms)
 	j->undone = 0;
 }
 
+/* A look walks all recipients: of a long list not after each of its jobs. */
+static void
+look_at(struct qmgr *q, struct message *m)
+{
+	uint64_t when = store_now_ms(&q->store) + LOOK_MS;
+
+	if (m->nbusy == 0 || m->nrcpts < LOOK_LATER)
+		qmgr_run(q, m);
+	else if (!heap_node_queued(&m->due) || m->due.key > when)
+		store_wake(&q->store, m, when);
+}
+
 static void
 job_end(struct qmgr *q, struct job *j)
 {
@@ -414,7 +429,7 @@ job_end(struct qmgr *q, struct job *j)
 	job_free(q->jobs, j);
 	if (m != NULL) {
 		m->njobs--;
-		qmgr_run(q, m);
+		look_at(q, m);
 	}
 	if (dest != NULL)
 		sched_job_done(q->sched, dest, f, view_str(dsn), view_str(error));

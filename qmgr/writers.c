@@ -242,13 +242,17 @@ take_report(struct qmgr *q, struct message *m, const struct segment_record *r)
 
 	record_id_format(m->id, id);
 	record_id_format(m->dsn_of, of);
+	/*
+	 * Before the rows that it marks: a journal torn between the two must not
+	 * make it look like a second report on the same.
+	 */
+	store_log_dsn(&q->store, m->id);
 	if (record_envelope_read(r->envelope, &e) != 0 ||
 	    !store_report_taken(&q->store, m, e.dsn_rcpts)) {
 		log_info("%s: reports on %s what was reported before: dropped", id, of);
 		store_finish(&q->store, m);
 		return;
 	}
-	store_log_dsn(&q->store, m->id);
 	log_info("%s: sender %s notification: %s", of, kinds[m->dsn_kind], id);
 	qmgr_activate(q, m);
 }
