@@ -27,6 +27,7 @@ struct asking {
 	void		*arg;
 	int		 status;
 	bool		 done;
+	bool		 closed;	/* the channel has freed itself */
 };
 
 static void
@@ -116,6 +117,7 @@ closed(struct ipc_channel *ch, int why, void *arg)
 	struct asking *a = arg;
 
 	(void)ch;
+	a->closed = true;
 	if (a->done)
 		return;
 	fprintf(stderr, "adminctl: %s closed the connection: %s\n",
@@ -179,7 +181,7 @@ client_ask(const struct context *x, enum ipc_role role, const char *verb,
 			a.status = EXIT_DOWN;
 	}
 	xfree(text);
-	if (a.status != EXIT_DOWN)
+	if (!a.closed)
 		ipc_channel_free(&ch);
 	loop_free(&a.loop);
 	return a.status;

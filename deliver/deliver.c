@@ -322,6 +322,14 @@ deliver_init(struct deliver *d, const struct deliver_role *role)
 	d->check_end.arg = d;
 }
 
+void
+deliver_fini(struct deliver *d)
+{
+	loop_timer_clear(d->loop, &d->grace);
+	loop_defer_cancel(d->loop, &d->check_end);
+	map_free(&d->jobs, NULL);
+}
+
 int
 deliver_main(const struct deliver_role *role, int argc, char **argv)
 {

@@ -66,6 +66,8 @@ struct deliver {
 int	deliver_main(const struct deliver_role *role, int argc, char **argv);
 /* What deliver_main() begins with (tests run a role without master). */
 void	deliver_init(struct deliver *d, const struct deliver_role *role);
+/* Frees what deliver_init() made; no job may be left. Tests. */
+void	deliver_fini(struct deliver *d);
 /* A channel to (a new) qmgr. fd becomes the deliverer's. */
 void	deliver_attach(struct deliver *d, uint64_t instance, int fd);
 const struct conf *deliver_conf(const struct deliver *d);

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -66,6 +67,15 @@ void	unit_ignore_log(void);
  * the process: fatal, panic. Its standard error is thrown away.
  */
 int	unit_run_forked(void (*fn)(void *), void *arg);
+
+/* Skips the running test, saying why, when scripts/test runs it under valgrind. */
+#define unit_skip_under_valgrind(why)					\
+	do {								\
+		if (getenv("PK_VALGRIND") != NULL) {			\
+			print_message("under valgrind: %s\n", (why));	\
+			skip();						\
+		}							\
+	} while (0)
 
 #define UNIT_MAIN(...)							\
 int									\

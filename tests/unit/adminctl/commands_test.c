@@ -106,7 +106,7 @@ static const struct {
 static void
 test_arguments(void **state)
 {
-	char *argv[16], err[256], *text, *copy;
+	char *argv[16], err[256], *text;
 	const struct command *cmd;
 	struct view rest, word;
 	json_t *args;
@@ -114,6 +114,7 @@ test_arguments(void **state)
 	int argc, used, n;
 
 	(void)state;
+	json_set_alloc_funcs(xmalloc, xfree);
 	for (i = 0; i < NELEMS(cases); i++) {
 		argc = 0;
 		rest = view_str(cases[i].line);
@@ -125,9 +126,8 @@ test_arguments(void **state)
 		CHECK(cases[i].line, (args != NULL) == (cases[i].want != NULL));
 		if (args != NULL) {
 			text = json_dumps(args, JSON_COMPACT | JSON_SORT_KEYS);
-			copy = text;
 			CHECK_VIEW(cases[i].line, view_str(text), cases[i].want);
-			free(copy);
+			xfree(text);
 			json_decref(args);
 		} else
 			CHECK(err, strstr(err, cases[i].words) != NULL);

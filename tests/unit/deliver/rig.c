@@ -129,6 +129,9 @@ rig_fini(struct rig *r)
 		r->d.role->stop(&r->d);
 	loop_turn(r->d.loop, 0);
 	ipc_channel_free(&r->d.qmgr);
+	deliver_fini(&r->d);
+	loop_free(&r->d.loop);
+	conf_free(&r->conf);
 	buf_fini(&r->log);
 }
 

