@@ -27,15 +27,16 @@
 #define JOURNAL_EVENT_MAX	(512U << 20)	/* ROWS of 250,000 recipients with long replies */
 
 enum journal_event {
-	/* {message u64, flags u32 (JOURNAL_ROWS_WHOLE: all there are), n u32, {index u32, length u32, row}*} */
+	/* {message u64, flags u32, n u32, {index u32, length u32, row}*} */
 	JOURNAL_ROWS		= 1,
 	JOURNAL_MESSAGE		= 2,	/* {message u64, message row} */
 	JOURNAL_FINISHED	= 3,	/* {message u64} */
-	JOURNAL_RELOCATED	= 4,	/* {message u64, segment u64, offset u64, content offset u64} */
+	JOURNAL_RELOCATED	= 4,	/* {message, segment, offset, content offset} */
 	JOURNAL_SCOPE		= 5,	/* {on u8, kind u8, name} */
 	JOURNAL_DSN_TAKEN	= 6,	/* {message u64 of the report} */
 };
 
+/* In the flags of ROWS: all recipients that there are. */
 #define JOURNAL_ROWS_WHOLE	(1U << 31)
 
 struct journal_header {			/* 40 bytes */

@@ -218,7 +218,9 @@ confine(struct child *c, const struct conf *conf, bool *chrooted_r)
 	};
 
 	spec.chroot_dir = conf->queue_directory;
-	spec.paths[spec.npaths++] = (struct sandbox_path){ .path = conf->queue_directory, .write = true };
+	spec.paths[spec.npaths++] = (struct sandbox_path){
+		.path = conf->queue_directory, .write = true
+	};
 	child_confine(c, &spec);
 	*chrooted_r = !child_development(c);
 }

@@ -89,7 +89,7 @@ enum message_flag {
 	MESSAGE_DAMAGED		= 8,	/* content does not pass its check */
 	MESSAGE_WARNED		= 16,	/* delay was reported */
 	MESSAGE_IS_DSN		= 32,
-	MESSAGE_LOGGING		= 16384,	/* LOGGED once the checkpoint under way is committed */
+	MESSAGE_LOGGING		= 16384,	/* LOGGED once it is committed */
 	MESSAGE_PARTIAL		= 8192,	/* from a rebuild: some recipients were done (done.h) */
 	MESSAGE_DISK_FLAGS	= 63 | MESSAGE_PARTIAL,
 
@@ -122,7 +122,7 @@ struct message {
 	uint64_t	logged_lsn;	/* its last ROWS event */
 	uint64_t	indexed_due;	/* key of its due row, 0: none */
 	struct sender	*sender;
-	/* NULL: read from the record when needed. An entry is NULL when it is done and forgotten. */
+	/* NULL: read from the record when needed. An entry: NULL when done and forgotten. */
 	struct recipient **rcpts;
 	char		*hold;		/* reason */
 	TAILQ_ENTRY(message) dirty;

@@ -365,7 +365,7 @@ found_record(struct recovery *rec, struct segment *seg, const struct segment_rec
 	p = XNEW(struct pending_report);
 	p->id = m->id;
 	p->len = e.dsn_rcpts.len;
-	p->indexes = xmemdup(e.dsn_rcpts.p != NULL ? e.dsn_rcpts.p : "", p->len + 1 > 1 ? p->len : 1);
+	p->indexes = xstrndup(p->len > 0 ? e.dsn_rcpts.p : "", p->len);
 	TAILQ_INSERT_TAIL(&rec->reports, p, link);
 }
 
@@ -774,9 +774,9 @@ store_recover(struct store *s, bool (*alive)(void *arg, uint64_t instance), void
 	    s);
 	s->recovering = false;
 	if (rec.records + rec.events > 0 || s->rebuilt != 0)
-		log_info("queue recovered in %" PRIu64 " ms: %zu segments, %" PRIu64 " records and %"
-		    PRIu64 " events behind the last checkpoint", clock_mono_ms() - begin, n,
-		    rec.records, rec.events);
+		log_info("queue recovered in %" PRIu64 " ms: %zu segments, %" PRIu64
+		    " records and %" PRIu64 " events behind the last checkpoint",
+		    clock_mono_ms() - begin, n, rec.records, rec.events);
 	map_free(&rec.taken, NULL);
 	map_free(&rec.ends, NULL);
 	if (s->rebuilt != 0)

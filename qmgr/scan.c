@@ -85,8 +85,8 @@ scan_shared(struct store *s, struct segment *seg, int fd, uint64_t end, bool par
 		return 0;
 	}
 	if ((seg->flags & SEGMENT_SEALED) == 0)
-		log_info("queue/seg/%016" PRIu64 ".seg: %" PRIu64 " bytes of an unfinished record at "
-		    "its end", seg->header.number, end - from);
+		log_info("queue/seg/%016" PRIu64 ".seg: %" PRIu64 " bytes of an unfinished "
+		    "record at its end", seg->header.number, end - from);
 	else
 		log_error("queue/seg/%016" PRIu64 ".seg: damaged at offset %" PRIu64 ", nothing "
 		    "whole behind it", seg->header.number, from);

@@ -71,7 +71,8 @@ struct segment *segments_get(const struct segments *s, uint64_t number);
 
 /*
  * Makes a segment for a writer: number and file, header, `reserve` bytes of
- * blocks, all synced. It may grow to `limit`. made() runs in the loop: seg and a descriptor open for appending
+ * blocks, all synced. It may grow to `limit`. made() runs in the loop: seg and
+ * a descriptor open for appending
  * (the callee's; for role qmgr as for others), or NULL and PK_ENOSPC, PK_EIO.
  */
 typedef void (*segment_made_fn)(void *arg, struct segment *seg, int append_fd, int error);

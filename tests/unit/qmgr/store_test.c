@@ -394,8 +394,8 @@ run_generations(unsigned n, unsigned rebuild_every)
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 			continue;
 		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-			fail_msg("generation %u: status %x: %s", model->generation, (unsigned)status,
-			    model->error);
+			fail_msg("generation %u: status %x: %s", model->generation,
+			    (unsigned)status, model->error);
 	}
 }
 
