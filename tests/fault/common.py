@@ -89,9 +89,9 @@ class Load:
     """
 
     def __init__(self, suite, sessions=4, rcpts=("x%d@far.test",), prefix="TK", pause=0.0,
-                 sizes=(600, 3000)):
+                 sizes=(600, 3000), large=True):
         self.suite, self.rcpts, self.prefix, self.pause = suite, rcpts, prefix, pause
-        self.sizes = sizes
+        self.sizes, self.large = sizes, large
         self.acked, self.unsure, self.ids = {}, {}, {}
         self.refused, self.problems = 0, []
         self.lock, self.stopping, self.number = threading.Lock(), False, 0
@@ -112,7 +112,7 @@ class Load:
             n = self.number
         token = "%s%d" % (self.prefix, n)
         rcpt = self.rcpts[n % len(self.rcpts)]
-        size = self.sizes[1] * 30 if n % 23 == 22 else random.Random(n).randint(*self.sizes)
+        size = self.sizes[1] * 30 if self.large and n % 23 == 22 else random.Random(n).randint(*self.sizes)
         return token, rcpt % n if "%" in rcpt else rcpt, letter(token, size)
 
     def _session(self):
@@ -127,7 +127,9 @@ class Load:
                 time.sleep(0.05)
             except AssertionError as e:
                 # A greeting or reply of 4xx while something is away.
-                if not re.search(r"\b4\d\d\b", str(e)):
+                if re.search(r"\b4\d\d\b", str(e)):
+                    self.refused += 1
+                else:
                     self.problems.append(str(e))
                 time.sleep(0.05)
 
