@@ -219,14 +219,29 @@ proc_join_log(struct proc *logd)
 	masterlog_channel(sv[1], logd->instance);
 }
 
+/*
+ * Who leaves gets nobody new, but for a qmgr: a writer without a channel to it
+ * counts as dead, and what it still answers 250 would be behind the end of a
+ * sealed segment.
+ */
+static bool
+may_join(const struct proc *p, const struct proc *q)
+{
+	bool leaves = q->state == PROC_DRAINING || q == q->slot->old;
+	bool writes = q->slot->role == IPC_ROLE_smtpd || q->slot->role == IPC_ROLE_bounce;
+
+	if (q == p || q->control == NULL || q->killed)
+		return false;
+	return !leaves || (writes && p->slot->role == IPC_ROLE_qmgr);
+}
+
 static void
 connect_all(struct master *m, struct proc *p)
 {
 	struct proc *q;
 
 	TAILQ_FOREACH(q, &m->procs, link)
-		if (q != p && q->control != NULL && q->state != PROC_DRAINING &&
-		    q != q->slot->old && role_talks(p->slot->role, q->slot->role))
+		if (may_join(p, q) && role_talks(p->slot->role, q->slot->role))
 			connect_pair(p, q);
 	if (p->slot->role == IPC_ROLE_logd)
 		proc_join_log(p);

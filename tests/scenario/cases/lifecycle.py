@@ -181,6 +181,46 @@ def test_upgrade_in_place_refuses_nobody():
         s.wait_mail("alice", 2)
 
 
+def kill_qmgr(s):
+    pid = s.pid_of("qmgr")[0]
+    os.kill(pid, signal.SIGKILL)
+    wait_for("a new qmgr", lambda: any(p["role"] == "qmgr" and p["pid"] != pid
+                                       and p["state"] == "ready" for p in s.processes()), 20)
+
+
+def test_large_message_over_the_death_of_qmgr():
+    with Suite() as s, s.client() as c:
+        c.ehlo()
+        c.envelope("a@src.test", ["alice@example.test"])
+        c.expect(354, "DATA")
+        c.raw(HELLO + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 8000)
+        time.sleep(1)
+        kill_qmgr(s)
+        time.sleep(1)
+        c.raw(b"end\r\n.\r\n")
+        assert c.reply()[0] == 250
+        s.wait_mail("alice", 1, 20)
+
+
+def test_leaving_smtpd_outlives_qmgr():
+    with Suite({"drain_timeout": "60s"}) as s, s.client() as old:
+        old.ehlo()
+        before = set(s.pid_of("smtpd"))
+        s.adminctl("system", "upgrade")
+
+        def replaced():
+            try:
+                live = {p["pid"] for p in s.processes()
+                        if p["role"] == "smtpd" and p["state"] == "ready"}
+            except AssertionError:
+                return False
+            return live and not live & before
+        wait_for("new smtpds", replaced, 60)
+        kill_qmgr(s)
+        old.send("a@src.test", ["alice@example.test"], HELLO)
+        s.wait_mail("alice", 1, 20)
+
+
 def test_postkeep_status_and_second_stop():
     with Suite() as s:
         r = s.postkeep("status")
