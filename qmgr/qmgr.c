@@ -406,7 +406,11 @@ qmgr_activate(struct qmgr *q, struct message *m)
 static void
 store_due(void *arg, struct message *m)
 {
-	qmgr_activate(arg, m);
+	struct qmgr *q = arg;
+
+	/* Nothing is begun any more; it is due for the next qmgr. */
+	if (!q->draining)
+		qmgr_activate(q, m);
 }
 
 static bool

@@ -58,6 +58,7 @@ struct writer {
 	unsigned	 target[SEGMENT_KINDS];
 	struct want_list wants[SEGMENT_KINDS];
 	unsigned	 nwants[SEGMENT_KINDS];
+	unsigned	 nopen;		/* handed out and not sealed */
 	uint64_t	 reserve;	/* last hint for a dedicated one */
 };
 
@@ -89,6 +90,7 @@ give(struct writers *ws, struct writer *w, enum record_segment_kind kind, uint32
 
 	s.seg->flags &= ~(unsigned)SEGMENT_STOCK;
 	s.seg->flags |= SEGMENT_STATED;
+	w->nopen++;
 	ipc_out_init(&o, IPC_SEGMENT);
 	ipc_put_u64(&o, IPC_F_SEGMENT, s.seg->header.number);
 	ipc_put_u64(&o, IPC_F_KEY, s.seg->header.key);
@@ -212,7 +214,8 @@ on_want(struct writers *ws, struct writer *w, struct ipc_msg *m)
 	ipc_get_u64(&in, IPC_F_SIZE, &size);
 	if (ipc_in_end(&in) != 0)
 		return PK_EPROTO;
-	if (w->nwants[kind] >= WANTS_MAX) {
+	/* Each is a descriptor of ours until it is sealed. */
+	if (w->nwants[kind] + w->nopen >= WANTS_MAX) {
 		refuse(w, m->id, PK_EBUSY);
 		return 0;
 	}
@@ -436,6 +439,8 @@ on_seal(struct writers *ws, struct writer *w, struct ipc_msg *m)
 		return PK_EPROTO;
 	if ((seg->flags & (SEGMENT_SEALED | SEGMENT_SYNCING)) != 0)
 		return 0;
+	if (w->nopen > 0)
+		w->nopen--;
 	if (offset > seg->durable && seg->header.kind == SEGMENT_SHARED) {
 		seg->end = offset;
 		segments_sync(&ws->q->store.segments, seg, on_end_synced, ws);
