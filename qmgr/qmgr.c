@@ -323,6 +323,25 @@ schedule(struct qmgr *q, struct message *m)
 		xfree(changed);
 }
 
+/*
+ * A retry goes where the tables lead by now, not where they led when it was
+ * deferred. route_to() sets due_ms to 0: what was just asked is not asked
+ * again.
+ */
+static void
+forget_old_routes(struct message *m, uint64_t now)
+{
+	struct recipient *r;
+	uint32_t i;
+
+	for (i = 0; i < m->nrcpts; i++) {
+		r = m->rcpts[i];
+		if (r != NULL && r->state == RCPT_WAIT && r->attempts > 0 && r->due_ms != 0 &&
+		    r->due_ms <= now && (r->flags & RCPT_EXPANDING) == 0)
+			r->flags &= (uint8_t)~RCPT_ROUTED;
+	}
+}
+
 static bool
 needs_expansion(const struct message *m, uint64_t now)
 {
@@ -378,6 +397,7 @@ qmgr_run(struct qmgr *q, struct message *m)
 	announce(m);
 	if ((m->flags & MESSAGE_EXPANDED) == 0 && m->njobs > 0 && is_expanding(m))
 		return;
+	forget_old_routes(m, now);
 	if (needs_expansion(m, now)) {
 		/* Comes back here when all is known; m may be gone by then. */
 		expander_start(q, m);

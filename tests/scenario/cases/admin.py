@@ -83,6 +83,24 @@ def test_requeue_uses_the_changed_route():
         wait_for("delivery by the new route", lambda: sink.messages)
 
 
+def test_a_retry_follows_a_changed_table():
+    """The route is decided at each attempt: no requeue is needed."""
+    s = Suite(start=False)
+    with s, Sink() as sink:
+        s.write("transport", "far.test smtp:[127.0.0.1]:9\n")
+        s.write_conf(transport_maps="texthash:%s/transport" % s.etc, retry_schedule="1h",
+                     minimal_backoff_time="1h")
+        s.start()
+        qid = s.send("x@far.test", HELLO)
+        wait_for("deferred", lambda: s.queue("--state", "deferred"))
+        s.write("transport", "far.test smtp:[127.0.0.1]:%d\n" % sink.port)
+
+        def arrives():
+            s.adminctl("queue", "retry", qid, check=False)
+            return sink.messages
+        wait_for("delivery by the new route", arrives, 10, 0.5)
+
+
 def test_freeze_and_thaw():
     with Sink() as sink, Suite({"relayhost": "[127.0.0.1]:%d" % sink.port}) as s:
         s.adminctl("queue", "freeze", "domain", "far.test")
