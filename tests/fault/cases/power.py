@@ -149,9 +149,11 @@ def start_on(tree, promised, recorded, sink):
     with Suite(conf) as t:
         t.stop()
         spool = os.path.join(t.dir, "spool")
-        owner = os.stat(os.path.join(spool, "seg"))
-        for name in os.listdir(spool):
-            shutil.rmtree(os.path.join(spool, name))
+        top, owner = os.stat(spool), os.stat(os.path.join(spool, "seg"))
+        shutil.rmtree(spool)
+        os.mkdir(spool)
+        os.chown(spool, top.st_uid, top.st_gid)
+        os.chmod(spool, top.st_mode & 0o7777)
         cut.materialise(tree, spool)
         for where, folders, files in os.walk(spool):
             for name in folders + files:
