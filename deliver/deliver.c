@@ -209,7 +209,7 @@ state_capacity(struct deliver *d)
 	struct ipc_out o;
 
 	ipc_out_init(&o, IPC_DELIVER_READY);
-	ipc_put_u64(&o, IPC_F_COUNT,
+	ipc_put_u64(&o, IPC_F_COUNT, d->draining ? 0 :
 	    (uint64_t)deliver_conf(d)->transport_process_limit);
 	deliver_send(d, &o);
 }
@@ -295,6 +295,8 @@ on_drain(struct child *c, uint64_t grace_ms)
 	if (d->draining)
 		return;
 	d->draining = true;
+	/* What came now would only be put back, and come again. */
+	state_capacity(d);
 	for (j = TAILQ_FIRST(&d->all); j != NULL; j = next) {
 		next = TAILQ_NEXT(j, all);
 		if (j->complete)

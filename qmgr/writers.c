@@ -192,10 +192,9 @@ make(struct writers *ws, struct writer *w, enum record_segment_kind kind)
 static void
 top_up(struct writers *ws, struct writer *w, enum record_segment_kind kind)
 {
-	unsigned want = w->target[kind] + w->nwants[kind];
+	/* Mail is taken while we drain; only the stock is the next qmgr's matter. */
+	unsigned want = w->nwants[kind] + (ws->q->draining ? 0 : w->target[kind]);
 
-	if (ws->q->draining)
-		return;
 	if (want > STOCK_MAX)
 		want = STOCK_MAX;
 	while (w->nstock[kind] + w->making[kind] < want)

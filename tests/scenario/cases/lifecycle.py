@@ -221,6 +221,46 @@ def test_leaving_smtpd_outlives_qmgr():
         s.wait_mail("alice", 1, 20)
 
 
+def test_large_mail_while_qmgr_drains():
+    with Sink({"dot": "hang"}) as sink, Suite({
+            "relayhost": "[127.0.0.1]:%d" % sink.port, "drain_timeout": "60s"}) as s:
+        s.send("x@far.test", HELLO)
+        wait_for("delivery begun", lambda: "DATA" in sink.commands or "BDAT" in sink.commands)
+        s.adminctl("system", "upgrade")
+        wait_for("qmgr draining", lambda: any(p["role"] == "qmgr" and p["state"] == "draining"
+                                              for p in s.processes()), 30)
+        for _ in range(6):
+            with s.client() as c:
+                c.ehlo()
+                c.send("a@src.test", ["alice@example.test"], HELLO + b"y" * 70 + b"\r\n" +
+                       (b"z" * 70 + b"\r\n") * 4000)
+
+
+def test_leaving_deliverer_gets_no_jobs():
+    slow, sinks = Sink({"dot": "hang"}), [Sink() for _ in range(8)]
+    table = ", ".join(["{ h.test = smtp:[127.0.0.1]:%d }" % slow.port] + [
+        "{ d%d.test = smtp:[127.0.0.1]:%d }" % (i, k.port) for i, k in enumerate(sinks)])
+    with Suite({"transport_maps": "inline:{ %s }" % table, "drain_timeout": "60s"}) as s:
+        before = set(s.pid_of("smtp"))
+        s.send("x@h.test", HELLO)
+        wait_for("delivery begun", lambda: "DATA" in slow.commands or "BDAT" in slow.commands)
+        s.write_conf(inet_interfaces="127.0.0.2")
+        s.adminctl("system", "reload")
+
+        def replaced():
+            try:
+                live = {p["pid"] for p in s.processes()
+                        if p["role"] == "smtp" and p["state"] == "ready"}
+            except AssertionError:
+                return False
+            return live and not live & before
+        wait_for("a new smtp", replaced, 60)
+        assert set(s.pid_of("smtp")) & before, "it still delivers"
+        for i in range(8):
+            s.send("x@d%d.test" % i, HELLO)
+        wait_for("all delivered", lambda: all(k.messages for k in sinks), 10)
+
+
 def test_postkeep_status_and_second_stop():
     with Suite() as s:
         r = s.postkeep("status")
