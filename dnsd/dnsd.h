@@ -9,6 +9,7 @@
 #include "dnsd/cache.h"
 #include "dnsd/override.h"
 #include "dnsd/upstream.h"
+#include "ipc/early.h"
 #include "ipc/child.h"
 
 enum dnsd_source {
@@ -22,12 +23,6 @@ struct dnsd_stats {
 	uint64_t	answered, negative, failed, bogus, timeouts, refused;
 };
 
-struct dnsd_waiting {
-	enum ipc_role	 peer;
-	uint64_t	 instance;
-	int		 fd;
-};
-
 struct dnsd {
 	struct child	*child;
 	struct loop	*loop;
@@ -37,8 +32,7 @@ struct dnsd {
 	struct upstream	*upstream;
 	struct map	*queries;	/* "name/type" -> struct query */
 	struct dnsd_stats stats;
-	struct dnsd_waiting *waiting;	/* channels that came before the start was over */
-	size_t		 nwaiting;
+	struct early_channels early;	/* came before the start was over */
 	bool		 ready;
 };
 

@@ -132,8 +132,9 @@ static const struct ipc_channel_ops channel_ops = {
 };
 
 static void
-open_channel(struct dnsd *d, const struct dnsd_waiting *w)
+open_channel(void *arg, const struct early_channel *w)
 {
+	struct dnsd *d = arg;
 	struct peer *p = XNEW(struct peer);
 
 	p->d = d;
@@ -145,26 +146,16 @@ open_channel(struct dnsd *d, const struct dnsd_waiting *w)
 void
 dnsd_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 {
-	struct dnsd_waiting w = { .peer = peer, .instance = instance, .fd = fd };
+	struct early_channel w = { peer, instance, fd };
 	struct dnsd *d = child_arg(c);
 
-	if (d->ready) {
+	if (!early_keep(&d->early, peer, instance, fd))
 		open_channel(d, &w);
-		return;
-	}
-	d->waiting = xreallocarray(d->waiting, d->nwaiting + 1, sizeof(*d->waiting));
-	d->waiting[d->nwaiting++] = w;
 }
 
 void
 dnsd_begin(struct dnsd *d)
 {
-	size_t i;
-
 	d->ready = true;
-	for (i = 0; i < d->nwaiting; i++)
-		open_channel(d, &d->waiting[i]);
-	xfree(d->waiting);
-	d->waiting = NULL;
-	d->nwaiting = 0;
+	early_open(&d->early, open_channel, d);
 }

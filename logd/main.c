@@ -195,7 +195,8 @@ take_lines(const struct source *s, struct view all)
 			return PK_EPROTO;
 		if (other != NULL)
 			(void)snprintf(name, sizeof(name), "%s/%s", s->syslog_name, other);
-		add_line(other != NULL ? name : s->program, s->pid, (enum log_level)level, view_of(all.p + 3, len));
+		add_line(other != NULL ? name : s->program, s->pid, (enum log_level)level,
+		    view_of(all.p + 3, len));
 		all = view_from(all, 3 + (size_t)len);
 	}
 	return 0;

@@ -5,16 +5,11 @@
 #ifndef LOOKUPD_LOOKUPD_H
 #define LOOKUPD_LOOKUPD_H
 
+#include "ipc/early.h"
 #include "ipc/child.h"
 #include "lookupd/resolver.h"
 
 /* A channel that came before the tables were open. */
-struct lookupd_waiting {
-	enum ipc_role	 peer;
-	uint64_t	 instance;
-	int		 fd;
-};
-
 struct lookupd {
 	struct child		*child;
 	struct tables		*tables;
@@ -23,8 +18,7 @@ struct lookupd {
 	uint64_t		 requests;
 	struct ipc_channel	**channels;	/* of siblings */
 	size_t			 nchannels;
-	struct lookupd_waiting	*waiting;
-	size_t			 nwaiting;
+	struct early_channels early;	/* came before the start was over */
 	bool			 ready;		/* false again: about to end */
 };
 

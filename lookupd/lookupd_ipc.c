@@ -204,8 +204,9 @@ static const struct ipc_channel_ops channel_ops = {
 };
 
 static void
-open_channel(struct lookupd *d, const struct lookupd_waiting *w)
+open_channel(void *arg, const struct early_channel *w)
 {
+	struct lookupd *d = arg;
 	d->channels = xreallocarray(d->channels, d->nchannels + 1, sizeof(*d->channels));
 	d->channels[d->nchannels++] = ipc_channel_new(child_loop(d->child), w->fd,
 	    IPC_ROLE_lookupd, w->peer, w->instance, &channel_ops, d);
@@ -215,28 +216,18 @@ open_channel(struct lookupd *d, const struct lookupd_waiting *w)
 void
 lookupd_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 {
-	struct lookupd_waiting w = { .peer = peer, .instance = instance, .fd = fd };
+	struct early_channel w = { peer, instance, fd };
 	struct lookupd *d = child_arg(c);
 
-	if (d->ready) {
+	if (!early_keep(&d->early, peer, instance, fd))
 		open_channel(d, &w);
-		return;
-	}
-	d->waiting = xreallocarray(d->waiting, d->nwaiting + 1, sizeof(*d->waiting));
-	d->waiting[d->nwaiting++] = w;
 }
 
 void
 lookupd_begin(struct lookupd *d)
 {
-	size_t i;
-
 	d->ready = true;
-	for (i = 0; i < d->nwaiting; i++)
-		open_channel(d, &d->waiting[i]);
-	xfree(d->waiting);
-	d->waiting = NULL;
-	d->nwaiting = 0;
+	early_open(&d->early, open_channel, d);
 }
 
 void

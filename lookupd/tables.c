@@ -108,7 +108,8 @@ scan_conf(const struct conf *conf, const struct scan *s)
 				continue;
 			name = view_trim(view_head(line, (size_t)eq));
 			if (!is_foreign(name))
-				scan_value(is_list(name) ? &sure : s, view_from(line, (size_t)eq + 1), 0);
+				scan_value(is_list(name) ? &sure : s,
+				    view_from(line, (size_t)eq + 1), 0);
 		}
 	}
 	buf_fini(&b);

@@ -7,6 +7,8 @@ lib_ipc_libipc_a_SOURCES =			\
 	lib/ipc/admin_reply.h			\
 	lib/ipc/call.c				\
 	lib/ipc/channel.c			\
+	lib/ipc/early.c				\
+	lib/ipc/early.h				\
 	lib/ipc/channel_internal.h		\
 	lib/ipc/child.c				\
 	lib/ipc/child.h				\

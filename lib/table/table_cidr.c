@@ -124,32 +124,19 @@ parse_line(struct cidr *c, struct view line, struct buf *why)
 }
 
 static int
+cidr_line(void *arg, struct view line, unsigned number, struct buf *why)
+{
+	(void)number;
+	return parse_line(arg, line, why);
+}
+
+static int
 cidr_load(struct view text, const char *path, void **data_r, struct buf *why)
 {
 	struct cidr *c = XNEW(struct cidr);
-	struct table_lines l;
-	size_t mark = why->len;
-	int error;
+	int error = table_rules_load(text, path, cidr_line, c, &c->depth, why);
 
-	table_lines_init(&l, text);
-	while ((error = table_lines_next(&l)) == 0) {
-		table_put_where(why, path, l.line);
-		error = parse_line(c, buf_view(&l.text), why);
-		if (error != 0)
-			break;
-		buf_truncate(why, mark);
-	}
-	if (error != 0 && error != PK_EEND && l.error != NULL) {
-		table_put_where(why, path, l.line);
-		buf_put_str(why, l.error);
-	}
-	if (error == PK_EEND && c->depth > 0) {
-		table_put_where(why, path, l.line);
-		buf_put_str(why, "an if has no endif");
-		error = PK_ESYNTAX;
-	}
-	table_lines_fini(&l);
-	if (error != PK_EEND) {
+	if (error != 0) {
 		cidr_free(c);
 		return error;
 	}

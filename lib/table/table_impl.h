@@ -59,6 +59,20 @@ void	table_lines_fini(struct table_lines *l);
 int	table_lines_next(struct table_lines *l);
 
 /*
+ * Reads a file of rules with if and endif (cidr, pcre): line() for each
+ * logical line; *depth is how many ifs are open. 0, or an error with the file,
+ * the line and the reason in why.
+ */
+int	table_rules_load(struct view text, const char *path,
+	    int (*line)(void *arg, struct view line, unsigned number, struct buf *why), void *arg,
+	    const unsigned *depth, struct buf *why);
+
+/* The look-up side of tables that are a map from key to an xmalloc'ed string. */
+int	table_map_get(void *data, struct view key, struct buf *value_r);
+size_t	table_map_count(const void *data);
+void	table_map_free(void *data);
+
+/*
  * "key value" of a logical line; a key in double quotes may have blanks and
  * \-escapes. key_r points into the line or into scratch. PK_ESYNTAX when one
  * of them is missing.

@@ -7,6 +7,8 @@
  * gets into a value.
  */
 #include "base/error.h"
+#include "base/map.h"
+#include "base/mem.h"
 #include "table/table.h"
 #include "table/table_impl.h"
 
@@ -174,4 +176,59 @@ table_unbrace(struct view v)
 	if (v.len >= 2 && v.p[0] == '{' && v.p[v.len - 1] == '}')
 		v = view_trim(view_of(v.p + 1, v.len - 2));
 	return v;
+}
+
+int
+table_rules_load(struct view text, const char *path,
+    int (*line)(void *arg, struct view line, unsigned number, struct buf *why), void *arg,
+    const unsigned *depth, struct buf *why)
+{
+	struct table_lines l;
+	size_t mark = why->len;
+	int error;
+
+	table_lines_init(&l, text);
+	while ((error = table_lines_next(&l)) == 0) {
+		table_put_where(why, path, l.line);
+		error = line(arg, buf_view(&l.text), l.line, why);
+		if (error != 0)
+			break;
+		buf_truncate(why, mark);
+	}
+	if (error != 0 && error != PK_EEND && l.error != NULL) {
+		table_put_where(why, path, l.line);
+		buf_put_str(why, l.error);
+	}
+	if (error == PK_EEND && *depth > 0) {
+		table_put_where(why, path, l.line);
+		buf_put_str(why, "an if has no endif");
+		error = PK_ESYNTAX;
+	}
+	table_lines_fini(&l);
+	return error == PK_EEND ? 0 : error;
+}
+
+int
+table_map_get(void *data, struct view key, struct buf *value_r)
+{
+	const char *value = map_get(data, key);
+
+	if (value == NULL)
+		return PK_ENOENT;
+	buf_put_str(value_r, value);
+	return 0;
+}
+
+size_t
+table_map_count(const void *data)
+{
+	return map_count(data);
+}
+
+void
+table_map_free(void *data)
+{
+	struct map *m = data;
+
+	map_free(&m, xfree);
 }

@@ -273,32 +273,18 @@ pcre_new(const char *path)
 }
 
 static int
+pcre_line(void *arg, struct view line, unsigned number, struct buf *why)
+{
+	return parse_line(arg, line, number, why);
+}
+
+static int
 pcre_load(struct view text, const char *path, void **data_r, struct buf *why)
 {
 	struct pcre *t = pcre_new(path);
-	struct table_lines l;
-	size_t mark = why->len;
-	int error;
+	int error = table_rules_load(text, path, pcre_line, t, &t->depth, why);
 
-	table_lines_init(&l, text);
-	while ((error = table_lines_next(&l)) == 0) {
-		table_put_where(why, path, l.line);
-		error = parse_line(t, buf_view(&l.text), l.line, why);
-		if (error != 0)
-			break;
-		buf_truncate(why, mark);
-	}
-	if (error != 0 && error != PK_EEND && l.error != NULL) {
-		table_put_where(why, path, l.line);
-		buf_put_str(why, l.error);
-	}
-	if (error == PK_EEND && t->depth > 0) {
-		table_put_where(why, path, l.line);
-		buf_put_str(why, "an if has no endif");
-		error = PK_ESYNTAX;
-	}
-	table_lines_fini(&l);
-	if (error != PK_EEND) {
+	if (error != 0) {
 		pcre_close(t);
 		return error;
 	}

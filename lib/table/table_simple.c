@@ -73,14 +73,6 @@ const struct table_type table_type_fail = {
 
 /* ---- inline ---- */
 
-static void
-inline_free(void *data)
-{
-	struct map *m = data;
-
-	map_free(&m, xfree);
-}
-
 static int
 inline_add(struct map *m, struct view item, struct buf *why)
 {
@@ -130,30 +122,13 @@ inline_load(struct view name, void **data_r, struct buf *why)
 	return 0;
 }
 
-static int
-inline_get(void *data, struct view key, struct buf *value_r)
-{
-	const char *value = map_get(data, key);
-
-	if (value == NULL)
-		return PK_ENOENT;
-	buf_put_str(value_r, value);
-	return 0;
-}
-
-static size_t
-inline_count(const void *data)
-{
-	return map_count(data);
-}
-
 const struct table_type table_type_inline = {
 	.name = "inline",
 	.fold = true,
 	.load_name = inline_load,
-	.get = inline_get,
-	.count = inline_count,
-	.close = inline_free,
+	.get = table_map_get,
+	.count = table_map_count,
+	.close = table_map_free,
 };
 
 /* ---- unionmap ---- */

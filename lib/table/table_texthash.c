@@ -73,37 +73,12 @@ texthash_load(struct view text, const char *path, void **data_r, struct buf *why
 	return 0;
 }
 
-static int
-texthash_get(void *data, struct view key, struct buf *value_r)
-{
-	const char *value = map_get(data, key);
-
-	if (value == NULL)
-		return PK_ENOENT;
-	buf_put_str(value_r, value);
-	return 0;
-}
-
-static size_t
-texthash_count(const void *data)
-{
-	return map_count(data);
-}
-
-static void
-texthash_free(void *data)
-{
-	struct map *m = data;
-
-	map_free(&m, xfree);
-}
-
 const struct table_type table_type_texthash = {
 	.name = "texthash",
 	.suffix = "",
 	.fold = true,
 	.load_text = texthash_load,
-	.get = texthash_get,
-	.count = texthash_count,
-	.close = texthash_free,
+	.get = table_map_get,
+	.count = table_map_count,
+	.close = table_map_free,
 };
