@@ -20,7 +20,10 @@
 
 struct route;
 
-/* Of one message, with all its lists: their rows have to fit into one journal event. */
+/*
+ * Of one message, with all its lists: their rows have to fit into one journal
+ * event. smtpd_recipient_limit (params.def) may not be greater.
+ */
 #define MESSAGE_RECIPIENTS_MAX	250000
 
 /* A reverse-path, shared by the messages that have it. */
