@@ -41,7 +41,8 @@ struct checkpoint {
 	size_t		 nmessages;
 	struct segment	**removed;
 	size_t		 nremoved;
-	bool		 sync_dir;	/* files were unlinked: sync dirfd before */
+	uint64_t	*unlinked;	/* segments whose rows go: sync dirfd before */
+	size_t		 nunlinked;
 	uint64_t	 journal;
 	int		 error;
 	bool		 foreground;
@@ -201,10 +202,14 @@ del_segments(struct checkpoint *c)
 {
 	struct segments *s = &c->store->segments;
 	char key[8];
+	size_t i;
 
-	c->sync_dir = s->nunlinked > 0;
-	while (s->nunlinked > 0) {
-		index_be64(key, s->unlinked[--s->nunlinked]);
+	c->unlinked = s->unlinked;
+	c->nunlinked = s->nunlinked;
+	s->unlinked = NULL;
+	s->nunlinked = 0;
+	for (i = 0; i < c->nunlinked; i++) {
+		index_be64(key, c->unlinked[i]);
 		index_del(&c->batch, INDEX_SEGMENT, view_of(key, sizeof(key)));
 	}
 }
@@ -226,6 +231,22 @@ put_meta(struct checkpoint *c)
 	buf_fini(&scopes);
 }
 
+/* Thread. The notes of a segment go when the segment is gone for certain. */
+static int
+sync_unlinked(const struct checkpoint *c)
+{
+	char name[DONE_NAME_MAX];
+	size_t i;
+
+	if (fd_sync_dir(c->dirfd) != 0)
+		return PK_EIO;
+	for (i = 0; i < c->nunlinked; i++) {
+		done_name(c->unlinked[i], name);
+		unlinkat(c->dirfd, name, 0);
+	}
+	return 0;
+}
+
 static void
 commit_run(struct worker_job *job)
 {
@@ -236,8 +257,8 @@ commit_run(struct worker_job *job)
 	 * came back without its row would be read, and sent, again.
 	 */
 	c->error = done_write(c->dirfd, buf_view(&c->done));
-	if (c->error == 0 && c->sync_dir && fd_sync_dir(c->dirfd) != 0)
-		c->error = PK_EIO;
+	if (c->error == 0 && c->nunlinked > 0)
+		c->error = sync_unlinked(c);
 	if (c->error == 0)
 		c->error = index_apply(c->index, buf_view(&c->batch));
 }
@@ -284,6 +305,7 @@ checkpoint_free(struct checkpoint *c)
 	buf_fini(&c->done);
 	xfree(c->messages);
 	xfree(c->removed);
+	xfree(c->unlinked);
 	if (c->retry != NULL)
 		event_free(c->retry);
 	xfree(c);

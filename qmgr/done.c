@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -70,6 +71,7 @@ write_file(int dirfd, const struct note *v, size_t n)
 {
 	char name[DONE_NAME_MAX];
 	struct entry *e = xreallocarray(NULL, n, sizeof(*e));
+	struct stat st;
 	size_t i;
 	int fd, rc = PK_EIO;
 
@@ -79,6 +81,10 @@ write_file(int dirfd, const struct note *v, size_t n)
 	}
 	done_name(v[0].segment, name);
 	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* A cut may have left a part of an entry: those behind it would not be found. */
+	if (fd != -1 && fstat(fd, &st) == 0 && st.st_size % (off_t)sizeof(*e) != 0 &&
+	    ftruncate(fd, st.st_size - st.st_size % (off_t)sizeof(*e)) == -1)
+		log_warn("queue/seg/%s: %m", name);
 	if (fd != -1 && (rc = fd_write_all(fd, e, n * sizeof(*e))) == 0 && fdatasync(fd) == -1)
 		rc = PK_EIO;
 	if (rc != 0)

@@ -257,6 +257,7 @@ check_row(void *arg, struct view key, struct view value)
 {
 	struct row_check *c = arg;
 	struct index_segment row;
+	char name[DONE_NAME_MAX];
 	uint64_t number;
 
 	if (key.len != 8 || value.len != sizeof(row))
@@ -269,6 +270,9 @@ check_row(void *arg, struct view key, struct view value)
 		log_error("queue/seg/%016" PRIu64 ".seg is missing: %" PRIu64 " messages in it",
 		    number, row.live);
 	index_del(&c->gone, INDEX_SEGMENT, key);
+	/* A crash between the file's end and that of its notes. */
+	done_name(number, name);
+	unlinkat(c->store->segments.dirfd, name, 0);
 	return true;
 }
 

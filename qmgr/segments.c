@@ -410,8 +410,6 @@ remove_run(struct worker_job *job)
 		log_error("queue/seg/%s: cannot remove: %m", name);
 	else
 		f->size = 1;
-	done_name(f->number, name);
-	unlinkat(f->dirfd, name, 0);
 }
 
 static void

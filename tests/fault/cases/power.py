@@ -26,7 +26,9 @@ def workload_letter(n):
 def verdict(cutter):
     try:
         assert not cutter.problems, cutter.problems[0]
-        assert not cutter.resurrected, "%d messages whose end was logged were back: %X" % (
+        # Both faults at once may repeat what was in a segment under removal: its
+        # notes were not worth a file.
+        assert cutter.without_index or not cutter.resurrected, "%d messages whose end was logged were back: %X" % (
             len(cutter.resurrected), min(cutter.resurrected))
     finally:
         cutter.close()
@@ -38,8 +40,12 @@ def say(text):
 
 def test_F1_F5_power_cut_of_writer_and_store():
     """The writer, the journal, the checkpoints alone: many cuts in little time."""
+    workload_cuts(range(20 if LONG else 2), 700, False)
+
+
+def workload_cuts(seeds, most, without_index):
     common.need_strace()
-    for seed in range(20 if LONG else 2):
+    for seed in seeds:
         queue = tempfile.mkdtemp(prefix="postkeep-cut-")
         trace_file = queue + ".trace"
         try:
@@ -51,13 +57,19 @@ def test_F1_F5_power_cut_of_writer_and_store():
                       re.findall(rb"queued as ([0-9A-F]+) for (TK\d+)", r.stdout)}
             contents = {b"TK%d" % i: workload_letter(i) for i in range(400)}
             cutter = cut.Cutter(common.program("recover"), contents, (), seed=seed)
+            cutter.without_index = without_index
             cut.cut_everywhere(trace_file, [queue], tokens, cutter,
-                               most=5000 if LONG else 900, report=say)
+                               most=5000 if LONG else most, report=say)
             verdict(cutter)
         finally:
             shutil.rmtree(queue, ignore_errors=True)
             if os.path.exists(trace_file):
                 os.unlink(trace_file)
+
+
+def test_F12_power_cut_and_index_lost():
+    """Segments, notes and journal alone: nothing is lost."""
+    workload_cuts(range(100, 110 if LONG else 101), 300, True)
 
 
 def record(conf, rcpts, count):

@@ -53,6 +53,7 @@ class Cutter:
         self.rng = random.Random(seed)
         self.states = self.cuts = self.torn = 0
         self.resurrected = set()
+        self.without_index = False      # F12: each state has lost its index as well
         self.problems = []
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.dir = tempfile.mkdtemp(prefix="postkeep-cut-", dir=base)
@@ -74,6 +75,8 @@ class Cutter:
         node = trees[0]
         for part in self.queue:
             node = node.get(part, {})
+        if self.without_index:
+            node = {k: v for k, v in node.items() if k != "index"}
         materialise(node, path)
         problem = self.check(replay, when, path, trees)
         if problem:
