@@ -122,6 +122,8 @@ def test_adminctl_dns():
         assert "pinned.test" in s.adminctl("dns", "override", "list").stdout
         s.adminctl("dns", "override", "remove", "pinned.test")
         s.adminctl("dns", "cache", "refresh", "far.test")
+        wait_for("the fresh answer",
+                 lambda: "far.test" in s.adminctl("dns", "cache", "list", check=False).stdout)
         s.adminctl("dns", "cache", "clear", "--yes")
         assert "far.test" not in s.adminctl("dns", "cache", "list", check=False).stdout
 
