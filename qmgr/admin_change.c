@@ -312,7 +312,8 @@ change_requeue(struct request *rq, struct message *m)
 		r = m->rcpts[i];
 		if (r == NULL || r->state != RCPT_WAIT || (r->flags & RCPT_EXPANDING) != 0)
 			continue;
-		r->flags &= (uint8_t)~RCPT_ROUTED;
+		if ((r->flags & RCPT_ROUTED) != 0)
+			r->flags = (uint8_t)((r->flags & ~(unsigned)RCPT_ROUTED) | RCPT_FINAL);
 		route_release(s->routes, r->route);
 		r->route = NULL;
 		r->due_ms = m->due_ms;

@@ -158,6 +158,29 @@ add_result(struct qmgr *q, struct message *m, const struct recipient *from,
 }
 
 /*
+ * A retry. An address that stands in its own list (`info: info, archive`)
+ * leads to the others again, which have had theirs.
+ */
+static bool
+apply_again(struct qmgr *q, struct recipient *r, const struct answer *a)
+{
+	const struct result *res;
+	size_t i;
+
+	if ((r->flags & RCPT_FINAL) == 0)
+		return false;
+	for (i = 0; i < a->nresults; i++) {
+		res = &a->results[i];
+		if (!view_caseeq(view_str(res->address), recipient_address(r)))
+			continue;
+		new_text(r, view_str(res->address), view_str(res->path));
+		route_to(q, r, res);
+		return true;
+	}
+	return false;
+}
+
+/*
  * RFC 3461 5.2.7: an alias to one address hands NOTIFY on; a list of several
  * is reported as expanded if success was asked for, and its members are not
  * asked to report success.
@@ -168,6 +191,8 @@ apply_results(struct qmgr *q, struct message *m, struct recipient *r, const stru
 	unsigned notify = r->notify;
 	size_t i = 0;
 
+	if (apply_again(q, r, a))
+		return;
 	if (a->nresults > 1 && (notify & RECORD_NOTIFY_SUCCESS) != 0) {
 		notify &= ~(unsigned)RECORD_NOTIFY_SUCCESS;
 		if (notify == 0)

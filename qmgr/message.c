@@ -237,6 +237,8 @@ address_domain(struct view address)
 void
 recipient_row_put(struct buf *b, const struct recipient *r)
 {
+	/* One that is being asked for again is not known. */
+	const struct route *route = (r->flags & RCPT_ROUTED) != 0 ? r->route : NULL;
 	struct recipient_row row = {
 		.due_ms = r->due_ms, .last_ms = r->last_ms, .quota = r->quota,
 		.address_len = r->address_len, .orcpt_len = r->orcpt_len,
@@ -248,9 +250,9 @@ recipient_row_put(struct buf *b, const struct recipient *r)
 		.report = r->report, .reported = r->reported, .action = r->action,
 	};
 
-	if (r->route != NULL) {
-		row.transport_len = r->route->transport_len;
-		row.nexthop_len = r->route->nexthop_len;
+	if (route != NULL) {
+		row.transport_len = route->transport_len;
+		row.nexthop_len = route->nexthop_len;
 	}
 	buf_put(b, &row, sizeof(row));
 	buf_put_view(b, recipient_address(r));
@@ -260,9 +262,9 @@ recipient_row_put(struct buf *b, const struct recipient *r)
 	buf_put_view(b, recipient_dsn(r));
 	buf_put_view(b, recipient_relay(r));
 	buf_put_view(b, recipient_reply(r));
-	if (r->route != NULL) {
-		buf_put_view(b, route_transport(r->route));
-		buf_put_view(b, route_nexthop(r->route));
+	if (route != NULL) {
+		buf_put_view(b, route_transport(route));
+		buf_put_view(b, route_nexthop(route));
 	}
 }
 

@@ -59,7 +59,8 @@ enum rcpt_flag {
 	RCPT_REPORTING	= 16,	/* in a job at bounce */
 	RCPT_CLOSED	= 32,	/* not counted as open any more */
 	RCPT_FROZEN	= 64,	/* waits for a thaw */
-	RCPT_DISK_FLAGS	= RCPT_ROUTED | RCPT_FROZEN
+	RCPT_FINAL	= 128,	/* routed once: what else its address stands for has its own */
+	RCPT_DISK_FLAGS	= RCPT_ROUTED | RCPT_FROZEN | RCPT_FINAL
 };
 
 struct sched_entry;

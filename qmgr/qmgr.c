@@ -329,16 +329,19 @@ schedule(struct qmgr *q, struct message *m)
  * again.
  */
 static void
-forget_old_routes(struct message *m, uint64_t now)
+forget_old_routes(struct qmgr *q, struct message *m, uint64_t now)
 {
 	struct recipient *r;
 	uint32_t i;
 
 	for (i = 0; i < m->nrcpts; i++) {
 		r = m->rcpts[i];
-		if (r != NULL && r->state == RCPT_WAIT && r->attempts > 0 && r->due_ms != 0 &&
-		    r->due_ms <= now && (r->flags & RCPT_EXPANDING) == 0)
-			r->flags &= (uint8_t)~RCPT_ROUTED;
+		if (r == NULL || r->state != RCPT_WAIT || r->attempts == 0 || r->due_ms == 0 ||
+		    r->due_ms > now || (r->flags & (RCPT_ROUTED | RCPT_EXPANDING)) != RCPT_ROUTED)
+			continue;
+		r->flags = (uint8_t)((r->flags & ~(unsigned)RCPT_ROUTED) | RCPT_FINAL);
+		route_release(q->store.routes, r->route);
+		r->route = NULL;
 	}
 }
 
@@ -397,7 +400,7 @@ qmgr_run(struct qmgr *q, struct message *m)
 	announce(m);
 	if ((m->flags & MESSAGE_EXPANDED) == 0 && m->njobs > 0 && is_expanding(m))
 		return;
-	forget_old_routes(m, now);
+	forget_old_routes(q, m, now);
 	if (needs_expansion(m, now)) {
 		/* Comes back here when all is known; m may be gone by then. */
 		expander_start(q, m);

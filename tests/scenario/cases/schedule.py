@@ -5,7 +5,7 @@ import threading
 import time
 
 from harness.smtp import Sink
-from harness.suite import Suite, wait_for
+from harness.suite import Suite, free_port, wait_for
 
 HELLO = b"From: a@src.test\r\nSubject: hello\r\n\r\nhello\r\n"
 ONE = {"destination_concurrency_limit": "1", "initial_destination_concurrency": "1"}
@@ -202,3 +202,15 @@ def test_queue_priority_is_obeyed():
         wait_for("all", lambda: len(sink.messages) == 11, 30)
         order = [m.rcpts[0] for m in sink.messages]
         assert order.index("x9@far.test") <= 2, order
+
+
+def test_retry_of_an_address_in_its_own_list():
+    with Sink() as copies, Suite({
+            "virtual_alias_maps": "inline:{ {info@far.test = info@far.test, c@copy.test} }",
+            "transport_maps": "inline:{ far.test=smtp:[127.0.0.1]:%d, "
+                              "copy.test=smtp:[127.0.0.1]:%d }" % (free_port(), copies.port),
+            "retry_schedule": "1s", "minimal_backoff_time": "1s",
+            "maximal_backoff_time": "1s"}) as s:
+        qid = s.send("info@far.test", HELLO)
+        wait_for("retries", lambda: s.log().count("%s: to=<info@far.test>" % qid) >= 4, 30)
+        assert len(copies.messages) == 1, len(copies.messages)

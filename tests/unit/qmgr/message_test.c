@@ -56,6 +56,13 @@ test_recipient_row(void **state)
 	for (n = 0; n < b.len; n++)
 		assert_int_equal(recipient_row_get(view_head(buf_view(&b), n), 3, routes, &back),
 		    PK_EFORMAT);
+	/* While it is asked for again its old route is not said. */
+	r->flags &= (uint8_t)~RCPT_ROUTED;
+	buf_reset(&b);
+	recipient_row_put(&b, r);
+	assert_int_equal(recipient_row_get(buf_view(&b), 3, routes, &back), 0);
+	assert_null(back->route);
+	recipient_free(back, routes);
 	recipient_free(r, routes);
 	assert_int_equal(map_count(routes), 0);
 	map_free(&routes, NULL);
