@@ -229,7 +229,8 @@ read_content(struct request *rq, const struct message *m, char *p, size_t n)
 	int fd;
 
 	if (rq->offset < m->header_bytes) {
-		if (store_record(&rq->q->store, m, &rec) != 0)
+		/* What the index says of its length may be damaged. */
+		if (store_record(&rq->q->store, m, &rec) != 0 || rec.header.len <= rq->offset)
 			return -1;
 		n = n < rec.header.len - rq->offset ? n : (size_t)(rec.header.len - rq->offset);
 		memcpy(p, rec.header.p + rq->offset, n);
