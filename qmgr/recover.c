@@ -342,6 +342,20 @@ apply_end(struct recovery *rec, struct message *m, uintptr_t end)
 	store_changed(rec->store, m);
 }
 
+/* Behind a cut, header and envelope may be there and the content not. */
+static bool
+content_whole(struct store *s, struct segment *seg, const struct segment_record *r)
+{
+	size_t n = (size_t)r->h.content_bytes;
+	char *content = xmalloc(n + 1);
+	bool whole = fd_pread_all(segments_fd(&s->segments, seg), content, n,
+	    (off_t)r->h.content_offset) == 0 &&
+	    record_check(seg->header.key, view_of(content, n)) == r->h.content_check;
+
+	xfree(content);
+	return whole;
+}
+
 static void
 found_record(struct recovery *rec, struct segment *seg, const struct segment_record *r)
 {
@@ -356,6 +370,12 @@ found_record(struct recovery *rec, struct segment *seg, const struct segment_rec
 	end = rec->ends != NULL ? (uintptr_t)map_get_u64(rec->ends, r->h.message) : 0;
 	if ((end & END_FINISHED) != 0)
 		return;
+	/* A report that cannot be sent must not end what it reports: it is made again. */
+	if (bounce && !content_whole(rec->store, seg, r)) {
+		log_info("queue/seg/%016" PRIu64 ".seg: report at offset %" PRIu64
+		    " is not whole: passed over", seg->header.number, r->offset);
+		return;
+	}
 	rc = store_take_in(rec->store, seg, r, bounce, &m);
 	if (rc == PK_EFORMAT)
 		log_error("queue/seg/%016" PRIu64 ".seg: envelope at offset %" PRIu64

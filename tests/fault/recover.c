@@ -117,8 +117,12 @@ show(struct store *s, uint64_t id)
 	char *content;
 	int rc;
 
-	if (m == NULL)
-		return;			/* finished: a mark until its rows go */
+	if (m == NULL) {
+		/* Finished ones are a mark in memory until their rows go. */
+		if (store_peek(s, id) == NULL)
+			bad(id, "index rows", PK_EFORMAT);
+		return;
+	}
 	if ((rc = store_recipients(s, m)) != 0) {
 		bad(id, "recipients", rc);
 		return;

@@ -112,6 +112,8 @@ class Cutter:
             return "recovery ended with %d: %s" % (found.status, found.stderr[-800:])
         self.torn += len(found.bad)
         for i, why in found.bad.items():
+            if why.startswith("index"):
+                return "message %X cannot be loaded: %s" % (i, found.stderr[-500:])
             if replay.acked.get(i, when + 1) <= when:
                 return "message %X was answered 250 and is damaged: %s: %s" % (
                     i, why, found.stderr[-500:])
