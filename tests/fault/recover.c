@@ -119,7 +119,7 @@ show(struct store *s, uint64_t id)
 
 	if (m == NULL) {
 		/* Finished ones are a mark in memory until their rows go. */
-		if (store_peek(s, id) == NULL)
+		if (map_get_u64(s->messages, id) == NULL)
 			bad(id, "index rows", PK_EFORMAT);
 		return;
 	}
