@@ -20,9 +20,6 @@
 #include "base/mem.h"
 #include "sys/stats.h"
 
-/* Nobody waits smtp_quit_timeout for a good-bye that changes nothing. */
-#define QUIT_WAIT_MS	10000
-
 static void
 work_free(struct smtp_work *w)
 {
@@ -75,7 +72,7 @@ limit_ms(const struct smtp_conn *c, enum smtp_wait wait)
 	case SMTP_WAIT_QUIT:
 		break;
 	}
-	return QUIT_WAIT_MS;
+	return conf->smtp_quit_timeout;
 }
 
 /* A limit runs from the last whole reply: a byte a minute does not help. */
@@ -258,7 +255,7 @@ smtp_session_quit(struct smtp_conn *c)
 	TAILQ_INSERT_TAIL(&c->s->quitting, c, link);
 	c->state = SMTP_CONN_QUIT;
 	smtp_client_quit(&c->client);
-	loop_timer_set(c->s->d->loop, &c->timer, QUIT_WAIT_MS);
+	loop_timer_set(c->s->d->loop, &c->timer, dest->conf->smtp_quit_timeout);
 	stream_flush(&c->stream);
 	smtp_dest_schedule(dest);
 }

@@ -164,6 +164,9 @@ go_on(struct request *rq, struct message *m)
 
 /* ---- retry, flush ---- */
 
+/* A retry that was asked for goes through defer_transports too; so long after it. */
+#define FORCED_MS	10000
+
 bool
 change_retry(struct request *rq, struct message *m)
 {
@@ -177,6 +180,7 @@ change_retry(struct request *rq, struct message *m)
 		store_settle(&q->store, m);
 		return false;
 	}
+	q->forced_until_ms = clock_mono_ms() + FORCED_MS;
 	if ((m->flags & MESSAGE_EXPANDED) == 0) {
 		m->due_ms = now;
 		store_log_message(&q->store, m);

@@ -403,7 +403,7 @@ store_checkpoint(struct store *s, bool now)
 		return;
 	if (s->ndirty == 0 && TAILQ_EMPTY(&s->segments.dirty) && !now)
 		return;
-	if (!now && mono - s->checkpoint_ms < 1000 &&
+	if (!now && mono - s->checkpoint_ms < s->checkpoint_every_ms &&
 	    (s->ndirty < DIRTY_MANY || mono - s->checkpoint_ms < INTERVAL_LEAST_MS))
 		return;
 	s->checkpoint_ms = mono;

@@ -234,6 +234,7 @@ open_queue(struct qmgr *q, const char *path)
 	sched_configure(q->sched, q->conf);
 	jobs_init(q);
 	store_init(&q->store, q->loop, path, &qmgr_store_ops, q);
+	q->store.checkpoint_every_ms = q->conf->queue_checkpoint_time;
 	q->sched->routes = q->store.routes;
 	store_recover(&q->store, alive, q);
 	q->lookupd = ipc_pool_new(q->loop, IPC_ROLE_qmgr, IPC_ROLE_lookupd);

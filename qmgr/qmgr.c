@@ -275,6 +275,12 @@ place(struct qmgr *q, struct message *m, struct recipient *r, bool *changed)
 		r->attempts++;
 		return qmgr_recipient_deferred(q, m, r, q->conf) ? "deferred" : "expired";
 	}
+	if (d->transport->put_off && clock_mono_ms() >= q->forced_until_ms) {
+		recipient_set_status(r, VIEW("4.3.2"), VIEW("none"), VIEW("deferred transport"));
+		r->attempts++;
+		return qmgr_recipient_deferred(q, m, r, d->transport->conf) ? "deferred" :
+		    "expired";
+	}
 	if (d->transport->type == TRANSPORT_ERROR)
 		return do_error(q, m, r, d->transport->conf);
 	if (d->transport->type == TRANSPORT_DISCARD)

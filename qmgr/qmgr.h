@@ -45,6 +45,7 @@ struct qmgr {
 	struct pressure	*pressure;
 	struct admin	*admin;
 	size_t		 nactive;	/* messages with MESSAGE_ACTIVE */
+	uint64_t	 forced_until_ms;	/* monotonic: a retry or flush was asked for */
 	bool		 draining;
 	uint64_t	 received, finished, sent, deferred, bounced;	/* since start */
 };

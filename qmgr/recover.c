@@ -130,6 +130,7 @@ store_init(struct store *s, struct loop *l, const char *path, const struct store
 	s->path = xstrdup(path);
 	s->wall_anchor_ms = clock_wall_ms();
 	s->mono_anchor_ms = clock_mono_ms();
+	s->checkpoint_every_ms = 1000;
 	s->evict_after_ms = 5000;
 	s->messages = map_new();
 	s->senders = map_new();

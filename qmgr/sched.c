@@ -78,6 +78,17 @@ type_of(struct view word, enum transport_type *type_r)
 	return false;
 }
 
+static bool
+names(const char *list, const char *name)
+{
+	struct view rest = view_str(list), item;
+
+	while (conf_list_next(&rest, &item))
+		if (view_eq(item, view_str(name)))
+			return true;
+	return false;
+}
+
 void
 sched_configure(struct sched *s, const struct conf *conf)
 {
@@ -102,6 +113,8 @@ sched_configure(struct sched *s, const struct conf *conf)
 		}
 		add_transport(s, conf, name, type);
 	}
+	TAILQ_FOREACH(t, &s->transports, link)
+		t->put_off = names(conf->defer_transports, t->name);
 }
 
 /* ---- readiness ---- */

@@ -98,6 +98,7 @@ struct transport {
 	uint64_t	 waiting;	/* recipients */
 	size_t		 ndestinations;
 	bool		 frozen;
+	bool		 put_off;	/* in defer_transports */
 	struct destination_list ready[SCHED_CLASSES];
 	uint8_t		 credit[SCHED_CLASSES];
 	TAILQ_ENTRY(transport) link;

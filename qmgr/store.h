@@ -66,6 +66,7 @@ struct store {
 	struct buf	 done;		/* ends since the last checkpoint (done.h) */
 	struct checkpoint *checkpoint;	/* under way */
 	uint64_t	 checkpoint_ms;	/* begin of the last one, monotonic */
+	uint64_t	 checkpoint_every_ms;
 	uint64_t	 oldest_journal;
 	struct store_action *actions;	/* ring, by rising lsn */
 	size_t		 nactions, actions_head, actions_cap;

@@ -214,3 +214,15 @@ def test_retry_of_an_address_in_its_own_list():
         qid = s.send("info@far.test", HELLO)
         wait_for("retries", lambda: s.log().count("%s: to=<info@far.test>" % qid) >= 4, 30)
         assert len(copies.messages) == 1, len(copies.messages)
+
+
+def test_a_deferred_transport_waits_for_a_flush():
+    with Sink() as sink, Suite({"relayhost": "[127.0.0.1]:%d" % sink.port,
+                                "defer_transports": "smtp", "retry_schedule": "1s",
+                                "minimal_backoff_time": "1s"}) as s:
+        qid = s.send("x@far.test", HELLO)
+        s.wait_log(qid + r": to=<x@far\.test>.* status=deferred \(deferred transport\)")
+        time.sleep(3)
+        assert not sink.messages
+        s.adminctl("queue", "flush")
+        wait_for("delivery after the flush", lambda: sink.messages)
