@@ -30,6 +30,8 @@ qmgr_libqmgr_a_SOURCES =	\
 	qmgr/qmgr.c		\
 	qmgr/qmgr.h		\
 	qmgr/recover.c		\
+	qmgr/recover.h		\
+	qmgr/replay.c		\
 	qmgr/report.c		\
 	qmgr/retry.c		\
 	qmgr/scan.c		\
