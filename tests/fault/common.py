@@ -20,6 +20,19 @@ TOKEN = re.compile(rb"TK\w+")
 QUICK = {"retry_schedule": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
          "smtpd_client_connection_count_limit": "0"}
 
+# Each segment is compacted as soon as it is sealed and something of it is gone; what the
+# next hop put off ("slow") stays for longer than the case lasts.
+COMPACTING = {"queue_compact_age": "0s", "queue_compact_share": "100", "smtpd_workers": "1",
+              "retry_schedule": "1h", "minimal_backoff_time": "1h",
+              "maximal_backoff_time": "1h"}
+
+
+def refuse_slow(session, line):
+    """A sink's RCPT: "slow" is put off, "bad" is nobody."""
+    if "<slow" in line:
+        return "451 4.2.1 later"
+    return "550 5.1.1 no such user" if "<bad" in line else None
+
 
 def program(name):
     return os.path.join(os.environ["BUILD"], "tests/fault", name)

@@ -72,7 +72,8 @@ def test_F10_dead_hosts_come_alive():
     domains = messages // 10
     port = free_port()
     with Suite({**QUICK, "retry_schedule": "2s", "smtp_tcp_port": str(port),
-                "smtp_connection_cache_time_limit": "0s"}, start=False) as s, \
+                "smtp_connection_cache_time_limit": "0s", "smtp_helo_timeout": "20s"},
+               start=False) as s, \
             Nsd(s.dir, {"far.test": ["* IN A 127.0.0.1"]}) as nsd:
         s.conf.update(nsd.conf())
         s.write_conf()
@@ -127,3 +128,55 @@ def came_alive(s, port, acked, before, up):
               "anonymous memory %d KiB with the backlog, %d KiB at most" % (
                   len(acked), doubles, up, took, before, most))
         assert doubles == 0 and most < 96 * 1024
+
+
+def test_F10_all_is_due_and_one_next_hop_alive():
+    """Each message has a recipient at the one that answers and many at those that do not."""
+    recipients = int(os.environ.get("FAULT_RECIPIENTS", 200000 if LONG else 10000))
+    messages, port = recipients // 100, free_port()
+    with Suite({**QUICK, "retry_schedule": "1h", "minimal_backoff_time": "1h",
+                "maximal_backoff_time": "1h", "smtp_tcp_port": str(port)}, start=False) as s, \
+            Nsd(s.dir, {"far.test": ["* IN A 127.0.0.2"],
+                        "alive.test": ["@ IN A 127.0.0.1"]}) as nsd:
+        s.conf.update(nsd.conf())
+        s.write_conf()
+        s.start()
+        with s.client(timeout=60) as c:
+            c.ehlo()
+            for n in range(messages):
+                rcpts = ["x%d@d%d.far.test" % (i, (n * 99 + i) % 2000) for i in range(99)]
+                c.send("", ["x%d@alive.test" % n] + rcpts, letter("TK%d" % n))
+        wait_for("everything put off", lambda: s.admin("queue", "stats")["deferred"] == messages,
+                 60 + recipients / 500, 0.5)
+        s.kill()
+        began = time.monotonic()
+        s.start()
+        up = time.monotonic() - began
+        one_alive(s, port, messages, recipients, up)
+
+
+def one_alive(s, port, messages, recipients, up):
+    with Sink(address=("127.0.0.1", port)) as sink:
+        before = most = anonymous_kib(one_pid(s, "qmgr"))
+        began = time.monotonic()
+        s.adminctl("queue", "flush")
+        flushed = time.monotonic() - began
+        end = began + 60 + recipients / 500
+        while len(sink.messages) < messages and time.monotonic() < end:
+            most = max(most, anonymous_kib(one_pid(s, "qmgr")))
+            time.sleep(0.1)
+        took = time.monotonic() - began
+        got = arrived(s, sink)
+        assert len(got) == messages, "%d of %d arrived in %.0f s" % (len(got), messages, took)
+        wait_for("the others put off again",
+                 lambda: s.admin("queue", "stats")["deferred"] == messages, 60 + recipients / 500,
+                 0.5)
+        most = max(most, anonymous_kib(one_pid(s, "qmgr")))
+        left = s.admin("queue", "stats")["recipients"]
+        assert left == recipients - messages, "%d recipients left" % left
+        check_queue(s)
+        doubles = sum(len(v) - 1 for v in got.values())
+        print("  %d recipients: up again in %.1f s, flushed in %.1f s, the %d of the one that "
+              "lives in %.1f s, %d duplicates; qmgr's anonymous memory %d KiB before, %d KiB at "
+              "most" % (recipients, up, flushed, messages, took, doubles, before, most))
+        assert doubles == 0 and most < 192 * 1024

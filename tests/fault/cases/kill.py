@@ -2,6 +2,7 @@
 """F2: kill -9 at any instant. At least once what got 250; duplicates only of what was under way."""
 import os
 import random
+import re
 import signal
 import time
 
@@ -105,27 +106,32 @@ def at_calls(role, points, rounds):
     with Sink({"rcpt": refuse_bad}) as sink, Suite(relaying(
             sink, queue_segment_size="1m", smtpd_workers="1")) as s:
         load = Load(s, sessions=3, rcpts=RCPTS, pause=0.01)
-        kills = 0
-        for call in points:
-            for n in rounds:
-                # Not faster than master starts one that seems to be broken.
-                pid = wait_for(role, lambda: role_pids(s, role), 20)[0]
-                with Inject(pid, "%s:signal=KILL:when=%d" % (call, n)) as fault:
-                    try:
-                        wait_for("death", lambda: not os.path.exists("/proc/%d" % pid) or
-                                 fault.process.poll() is not None, 2)
-                        kills += 1
-                        if kills % 3 == 0:      # master's patience begins anew
-                            crash(s)
-                    except AssertionError:
-                        pass            # it does not make that call so often
-        load.stop()
-        drained(s, 60)
-        doubles = check_arrived(load, arrived(s, sink), " after %d kills of %s" % (kills, role))
-        check_queue(s)
-        print("  %s: %d kills, %d acknowledged, %d duplicates" % (
-            role, kills, len(load.acked), doubles))
-        assert kills > 0 and doubles <= kills * 60
+        die_at_calls(s, sink, load, role, points, rounds)
+
+
+def die_at_calls(s, sink, load, role, points, rounds):
+    kills = 0
+    for call in points:
+        for n in rounds:
+            # Not faster than master starts one that seems to be broken.
+            pid = wait_for(role, lambda: role_pids(s, role), 20)[0]
+            with Inject(pid, "%s:signal=KILL:when=%d" % (call, n)) as fault:
+                try:
+                    wait_for("death", lambda: not os.path.exists("/proc/%d" % pid) or
+                             fault.process.poll() is not None, 2)
+                    kills += 1
+                    if kills % 3 == 0:      # master's patience begins anew
+                        crash(s)
+                except AssertionError:
+                    pass            # it does not make that call so often
+    load.stop()
+    sink.script["rcpt"] = refuse_bad
+    drained(s, 60)
+    doubles = check_arrived(load, arrived(s, sink), " after %d kills of %s" % (kills, role))
+    check_queue(s)
+    print("  %s: %d kills, %d acknowledged, %d duplicates" % (
+        role, kills, len(load.acked), doubles))
+    assert kills > 0 and doubles <= kills * 60
 
 
 N = range(1, 40, 3) if LONG else (1, 4)
@@ -146,6 +152,41 @@ def test_F2_kill_at_calls_of_mailbox():
 
 def test_F2_kill_at_calls_of_bounce():
     at_calls("bounce", ("writev", "fdatasync", "sendmmsg"), N)
+
+
+def test_F2_kill_qmgr_while_it_compacts():
+    """Q15: half the mail waits while its segments are copied and given up under it."""
+    common.need_strace()
+    with Sink({"rcpt": common.refuse_slow}) as sink, Suite(relaying(
+            sink, queue_segment_size="1m", **common.COMPACTING)) as s:
+        load = Load(s, sessions=3, rcpts=("x%d@far.test", "slow%d@far.test"), pause=0.03,
+                    sizes=(9000, 30000), large=False)
+        s.wait_log("segment [0-9]+ compacted", 60)
+        # It looks for a segment a second after its start: not earlier than that, mostly.
+        die_at_calls(s, sink, load, "qmgr",
+                     ("fdatasync", "fallocate", "write", "unlinkat", "openat"),
+                     range(5, 150, 7) if LONG else (3, 50))
+        times = len(set(re.findall(r"segment ([0-9]+) compacted", s.log())))
+        print("  %d segments compacted" % times)
+        assert times > 2
+
+
+def test_F2_kill_all_during_thousands_of_messages():
+    """The suite dies as a whole, ten times on the way to 5000 messages."""
+    wanted, rounds = (5000, 10) if LONG else (300, 3)
+    with Sink({"rcpt": refuse_bad}) as sink, Suite(relaying(sink)) as s:
+        load = Load(s, sessions=8, rcpts=RCPTS)
+        for n in range(1, rounds + 1):
+            wait_for("%d messages" % (wanted * n // rounds),
+                     lambda: len(load.acked) >= wanted * n // rounds, 300)
+            crash(s)
+        load.stop()
+        drained(s, 240 if LONG else 60)
+        doubles = check_arrived(load, arrived(s, sink), " after %d crashes" % rounds)
+        check_queue(s)
+        print("  %d crashes, %d acknowledged, %d unanswered, %d refused, %d duplicates" % (
+            rounds, len(load.acked), len(load.unsure), load.refused, doubles))
+        assert doubles <= rounds * 200, "%d duplicates of %d crashes" % (doubles, rounds)
 
 
 def once(s, sink, token, least=1, most=1):

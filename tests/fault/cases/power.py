@@ -100,13 +100,17 @@ def stored(contents):
     return look
 
 
-def power_cut(rcpts, with_store, count):
+def power_cut(rcpts, with_store, count, conf=None, wanted=None):
+    """`wanted`: a line the log must have, else the recording does not show what it is for."""
     common.need_strace()
-    with tokens_taken(Sink()) as sink:
-        sink.script["rcpt"] = lambda session, line: \
-            "550 5.1.1 no such user" if "<bad" in line else None
-        s, load = record({"relayhost": "[127.0.0.1]:%d" % sink.port}, rcpts, count)
+    with tokens_taken(Sink({"rcpt": common.refuse_slow})) as sink:
+        s, load = record({"relayhost": "[127.0.0.1]:%d" % sink.port, **(conf or {})}, rcpts,
+                         count)
         try:
+            found = re.findall(wanted or "queue", s.log())
+            assert found or not wanted, "no \"%s\" in the log" % wanted
+            if wanted:
+                say("%d times \"%s\"" % (len(found), wanted))
             tokens = {i: t.encode() for i, t in load.ids.items()}
             contents = {t.encode(): b for t, b in {**load.acked, **load.unsure}.items()}
             cutter = cut.Cutter(common.program("recover"), contents, ("spool",),
@@ -124,6 +128,12 @@ def test_F1_F5_power_cut_of_the_suite():
 
 def test_F1_F5_power_cut_of_the_mail_store():
     power_cut(("alice@example.test", "bob@example.test"), True, 2000 if LONG else 120)
+
+
+def test_F1_F5_power_cut_while_segments_are_compacted():
+    """Q15: what is left of a segment is in one place or the other, whole, and only once."""
+    power_cut(("x%d@far.test", "slow%d@far.test", "y%d@far.test"), False,
+              3000 if LONG else 400, common.COMPACTING, "segment [0-9]+ compacted")
 
 
 def test_F1_suite_starts_after_power_cut():

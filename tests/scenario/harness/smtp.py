@@ -122,7 +122,7 @@ class Sink:
         self.script = dict(script or {})
         self.keywords, self.lmtp = ehlo, lmtp
         self.messages, self.commands, self.sessions = [], [], 0
-        self.raw = b""                       # every byte that came in
+        self.raw = bytearray()               # every byte that came in
         self.open_now = self.most_open = 0
         self.lock = threading.Lock()
         if unix:
@@ -133,7 +133,7 @@ class Sink:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.listener.bind(address)
             self.port = self.listener.getsockname()[1]
-        self.listener.listen(512)
+        self.listener.listen(4096)
         self.stopping = False
         threading.Thread(target=self._accept, daemon=True).start()
 
