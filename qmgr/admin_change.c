@@ -229,8 +229,8 @@ change_delete(struct request *rq, struct message *m)
 		return false;
 	gone = xreallocarray(NULL, (size_t)m->nrcpts + 1, sizeof(*gone));
 	for (i = 0; i < m->nrcpts; i++) {
-		if (m->rcpts[i] == NULL || m->rcpts[i]->state != RCPT_WAIT ||
-		    (m->rcpts[i]->flags & RCPT_EXPANDING) != 0)
+		/* One that is being asked for too: its answer comes to nothing. */
+		if (m->rcpts[i] == NULL || m->rcpts[i]->state != RCPT_WAIT)
 			continue;
 		m->rcpts[i]->state = RCPT_FAILED;
 		m->rcpts[i]->report = 0;

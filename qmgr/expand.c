@@ -222,6 +222,9 @@ apply(struct qmgr *q, struct message *m, struct recipient *r, const struct answe
 
 	r->flags &= (uint8_t)~RCPT_EXPANDING;
 	m->nbusy--;
+	/* Deleted meanwhile. */
+	if (r->state != RCPT_WAIT)
+		return;
 	if (a->code == 0 && a->nresults > 0 &&
 	    m->nrcpts + a->nresults <= MESSAGE_RECIPIENTS_MAX) {
 		apply_results(q, m, r, a);
