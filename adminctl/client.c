@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "adminctl/command.h"
+#include "base/buf.h"
 #include "base/mem.h"
 
 #define CLIENT_TIMEOUT_MS	120000
@@ -56,6 +57,18 @@ status_of(uint64_t code)
 	}
 }
 
+/* What a process says may quote strangers: no control byte reaches the terminal. */
+static void
+complain(struct view text)
+{
+	struct buf shown;
+
+	buf_init(&shown, 8192);
+	render_text(&shown, text);
+	fprintf(stderr, "adminctl: %s\n", buf_cstr(&shown));
+	buf_fini(&shown);
+}
+
 /* One ADMIN_ANSWER packet. */
 static int
 answer_part(struct ipc_msg *m, int error, void *arg)
@@ -87,8 +100,7 @@ answer_part(struct ipc_msg *m, int error, void *arg)
 		return PK_EPROTO;
 	last = (m->flags & IPC_FLAG_MORE) == 0;
 	if (code != 0) {
-		fprintf(stderr, "adminctl: %.*s\n",
-		    VIEW_ARG(text.len > 0 ? text : view_str(pk_strerror(-(int)code))));
+		complain(text.len > 0 ? text : view_str(pk_strerror(-(int)code)));
 		finish(a, status_of(code));
 		return 0;
 	}

@@ -7,10 +7,14 @@
  * checked as a whole, and put in its place by rename: a bad value never
  * reaches main.cf.
  */
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "adminctl/command.h"
@@ -148,7 +152,18 @@ take_line(struct view *rest)
 	return line;
 }
 
-/* The file's text with `name` set to value in place of its last definition, or at the end. */
+/* Comments and blank lines do not end a logical line (lib/conf/read.c). */
+static bool
+line_is_passed_over(struct view line)
+{
+	struct view text = view_trim(line);
+
+	while (text.len > 0 && (text.p[0] == '\r' || text.p[0] == '\n'))
+		text = view_from(text, 1);
+	return text.len == 0 || text.p[0] == '#';
+}
+
+/* The file's text with `name` set to value in place of its first definition, or at the end. */
 static void
 edit(struct view text, struct view name, struct view value, struct buf *out)
 {
@@ -157,7 +172,11 @@ edit(struct view text, struct view name, struct view value, struct buf *out)
 
 	while (rest.len > 0) {
 		line = take_line(&rest);
-		if (skipping && line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+		if (line_is_passed_over(line)) {
+			buf_put_view(out, line);
+			continue;
+		}
+		if (skipping && (line.p[0] == ' ' || line.p[0] == '\t'))
 			continue;
 		skipping = line_defines(line, name);
 		if (!skipping) {
@@ -175,8 +194,9 @@ edit(struct view text, struct view name, struct view value, struct buf *out)
 	buf_printf(out, "%.*s = %.*s\n", VIEW_ARG(name), VIEW_ARG(value));
 }
 
+/* `path` is the file itself where conf_path is a link to it: the link stays. */
 static int
-put_in_place(const struct context *x, struct view text)
+put_in_place(const struct context *x, const char *path, struct view text)
 {
 	struct check c = { 0 };
 	struct conf *conf = conf_load(x->conf_path, text, check_note, &c);
@@ -188,13 +208,52 @@ put_in_place(const struct context *x, struct view text)
 		return EXIT_FAILED;
 	}
 	conf_free(&conf);
-	if (stat(x->conf_path, &st) == 0)
+	if (stat(path, &st) == 0)
 		mode = st.st_mode & 07777;
-	if (fd_replace_file(AT_FDCWD, x->conf_path, text, mode) != 0) {
+	if (fd_replace_file(AT_FDCWD, path, text, mode) != 0) {
 		fprintf(stderr, "adminctl: cannot write %s: %m\n", x->conf_path);
 		return EXIT_FAILED;
 	}
 	return EXIT_OK;
+}
+
+/* One at a time: a second one would begin from the old text, and share the new file's name. */
+static int
+lock_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = xstrndup(path, slash == NULL ? 0 : (size_t)(slash - path) + 1);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	xfree(folder);
+	if (fd != -1 && flock(fd, LOCK_EX) == -1)
+		fd_close(&fd);
+	return fd;
+}
+
+static int
+change(const struct context *x, struct view name, struct view value)
+{
+	char path[PATH_MAX];
+	struct buf before, after;
+	int status = EXIT_FAILED, lock = -1;
+
+	buf_init(&before, FILE_MAX);
+	buf_init(&after, FILE_MAX);
+	if (realpath(x->conf_path, path) == NULL || (lock = lock_folder(path)) == -1 ||
+	    fd_read_file(AT_FDCWD, path, &before) != 0) {
+		fprintf(stderr, "adminctl: cannot read %s: %m\n", x->conf_path);
+	} else {
+		edit(buf_view(&before), name, value, &after);
+		if (buf_error(&after) == 0)
+			status = put_in_place(x, path, buf_view(&after));
+		else
+			fprintf(stderr, "adminctl: %s would be too long\n", x->conf_path);
+	}
+	fd_close(&lock);
+	buf_fini(&before);
+	buf_fini(&after);
+	return status;
 }
 
 int
@@ -203,8 +262,7 @@ run_config_set(const struct context *x, const json_t *args)
 	const char *text = json_string_value(json_object_get(args, "assignment"));
 	struct view whole = view_str(text), name, value;
 	ptrdiff_t eq = view_find(whole, '=');
-	struct buf before, after;
-	int status = EXIT_FAILED;
+	int status;
 
 	if (eq <= 0) {
 		fprintf(stderr, "adminctl: say name = value\n");
@@ -216,16 +274,7 @@ run_config_set(const struct context *x, const json_t *args)
 		fprintf(stderr, "adminctl: a value is one line\n");
 		return EXIT_USAGE;
 	}
-	buf_init(&before, FILE_MAX);
-	buf_init(&after, FILE_MAX);
-	if (fd_read_file(AT_FDCWD, x->conf_path, &before) != 0)
-		fprintf(stderr, "adminctl: cannot read %s: %m\n", x->conf_path);
-	else {
-		edit(buf_view(&before), name, value, &after);
-		status = put_in_place(x, buf_view(&after));
-	}
-	buf_fini(&before);
-	buf_fini(&after);
+	status = change(x, name, value);
 	if (status == EXIT_OK && !x->json)
 		printf("%s changed; adminctl system reload applies it\n", x->conf_path);
 	else if (status == EXIT_OK)

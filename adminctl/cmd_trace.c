@@ -435,8 +435,10 @@ print_told(const struct told *e, bool sentence)
 		tell(&words, e);
 	else
 		buf_put_str(&words, e->text);
+	render_text(&shown, view_str(e->time));
+	buf_put_str(&shown, "  ");
 	render_text(&shown, buf_view(&words));
-	printf("  %s  %s\n", e->time, buf_cstr(&shown));
+	printf("  %s\n", buf_cstr(&shown));
 	buf_fini(&words);
 	buf_fini(&shown);
 }

@@ -226,6 +226,21 @@ sync_parent(int dirfd, const char *path)
 	return error;
 }
 
+/* The group at least: with a mode of 0640 it is who may read the file. */
+static int
+keep_owner(int dirfd, const char *path, int fd)
+{
+	struct stat old, new;
+
+	if (fstatat(dirfd, path, &old, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (fstat(fd, &new) == -1)
+		return -1;
+	if (old.st_uid != new.st_uid && fchown(fd, old.st_uid, old.st_gid) == 0)
+		return 0;
+	return old.st_gid == new.st_gid ? 0 : fchown(fd, (uid_t)-1, old.st_gid);
+}
+
 int
 fd_replace_file(int dirfd, const char *path, struct view content, mode_t mode)
 {
@@ -242,7 +257,7 @@ fd_replace_file(int dirfd, const char *path, struct view content, mode_t mode)
 		return error;
 	}
 	error = fd_write_all(fd, content.p, content.len);
-	if (error == 0 && fchmod(fd, mode) == -1)
+	if (error == 0 && (keep_owner(dirfd, path, fd) != 0 || fchmod(fd, mode) == -1))
 		error = PK_ESYS;
 	if (error == 0 && fsync(fd) == -1)
 		error = write_error();

@@ -26,7 +26,11 @@ int	fd_writev_all(int fd, struct iovec *iov, int niov);
 int	fd_pread_all(int fd, void *p, size_t n, off_t offset);
 /* Reads a regular file of at most b->max bytes; PK_ENOENT, PK_ELIMIT, PK_ESYS. */
 int	fd_read_file(int dirfd, const char *path, struct buf *b);
-/* Writes path.tmp, fsyncs, renames over path, fsyncs the directory. */
+/*
+ * Writes path.tmp, fsyncs, renames over path, fsyncs the directory. The old
+ * file's group is kept, or it fails; its owner where the caller may. Callers
+ * that run at once share path.tmp: they lock.
+ */
 int	fd_replace_file(int dirfd, const char *path, struct view content, mode_t mode);
 int	fd_sync_dir(int dirfd);
 /* A sealed memfd (no shrink, grow, write) with these bytes, read only; -1 on failure. */

@@ -2,9 +2,10 @@
 """adminctl: sees and steers it all."""
 import json
 import os
+import signal
 import subprocess
 
-from harness.smtp import Sink
+from harness.smtp import Sink, queue_id
 from harness.suite import Skip, Suite, wait_for
 
 HELLO = b"From: a@src.test\r\nSubject: hello\r\nMessage-ID: <tr-1@src.test>\r\n\r\nhello\r\n"
@@ -180,6 +181,71 @@ def test_config_show_set_check_diff():
         unknown = s.adminctl("config", "set", "mesage_size_limit = 1", check=False)
         assert "message_size_limit" in unknown.stderr, "nearest name is offered"
         s.adminctl("config", "check")
+
+
+def test_config_set_leaves_the_rest_alone():
+    """The whole old value goes, also behind a comment; link, owner and mode stay."""
+    s = Suite(start=False)
+    real, link = os.path.join(s.etc, "real.cf"), os.path.join(s.etc, "main.cf")
+    with s:
+        with open(link, encoding="utf-8") as f:
+            text = f.read()
+        with open(real, "w", encoding="utf-8") as f:
+            f.write(text + "mynetworks = 127.0.0.1\n# the old office\n\n  203.0.113.0/24\n"
+                    "relay_domains = a.test\n")
+        os.chmod(real, 0o640)
+        if s.root:
+            os.chown(real, 12345, 23456)
+        before = os.stat(real)
+        os.unlink(link)
+        os.symlink("real.cf", link)
+        s.adminctl("config", "set", "mynetworks = 192.0.2.1")
+        shown = s.adminctl("config", "show", "mynetworks").stdout
+        assert shown == "mynetworks = 192.0.2.1\n", shown
+        assert "# the old office\n" in open(real, encoding="utf-8").read()
+        assert "a.test" in s.adminctl("config", "show", "relay_domains").stdout
+        assert os.path.islink(link)
+        after = os.stat(real)
+        for what in ("st_mode", "st_uid", "st_gid"):
+            assert getattr(before, what) == getattr(after, what), what
+
+
+def test_config_set_at_once():
+    """Each of several that run at once is in the file afterwards."""
+    names = ["smtpd_timeout", "smtpd_recipient_limit", "message_size_limit", "smtpd_hard_error_limit",
+             "smtpd_soft_error_limit", "smtpd_junk_command_limit"]
+    s = Suite(start=False)
+    with s:
+        for n in range(101, 111):
+            runs = [subprocess.Popen([s.path("bin/adminctl"), "-c", s.etc, "config", "set",
+                                      "%s = %d" % (name, n)], stdout=subprocess.DEVNULL)
+                    for name in names]
+            assert [r.wait(30) for r in runs] == [0] * len(names)
+            text = open(os.path.join(s.etc, "main.cf"), encoding="utf-8").read()
+            for name in names:
+                assert "%s = %d\n" % (name, n) in text, name
+
+
+def test_delete_while_addresses_are_looked_up():
+    with Suite() as s:
+        with s.client() as c:
+            c.ehlo()
+            c.cmd("MAIL FROM:<a@src.test>")
+            c.cmd("RCPT TO:<alice@example.test>")
+            c.cmd("DATA")
+            stopped = s.pid_of("lookupd")
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                c.raw(HELLO + b".\r\n")
+                qid = queue_id(c.reply()[1])
+                s.wait_log(qid + ": from=")
+                assert s.admin("queue", "delete", qid, "--yes")["count"] == 1
+            finally:
+                for pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+        s.wait_empty()
+        assert s.mailbox("alice") == []
 
 
 def test_tables():

@@ -94,6 +94,15 @@ test_replace_and_read(void **state)
 	buf_reset(&b);
 	assert_int_equal(fd_read_file(dirfd, "f", &b), 0);
 	CHECK_VIEW("replaced", buf_view(&b), "new");
+	/* Who could read it still can. */
+	if (geteuid() == 0) {
+		assert_int_equal(fchownat(dirfd, "f", 12345, 23456, 0), 0);
+		assert_int_equal(fd_replace_file(dirfd, "f", VIEW("x"), 0640), 0);
+		assert_int_equal(fstatat(dirfd, "f", &st, 0), 0);
+		assert_int_equal(st.st_uid, 12345);
+		assert_int_equal(st.st_gid, 23456);
+		assert_int_equal(st.st_mode & 07777, 0640);
+	}
 	/* No such directory; a directory in place of the file. */
 	assert_int_equal(fd_replace_file(dirfd, "no/f", VIEW("x"), 0600), PK_ESYS);
 	assert_int_equal(mkdirat(dirfd, "d", 0700), 0);
