@@ -62,7 +62,8 @@ privileges_reduce(void)
 		    " each process, chroot, ports below 1024");
 		return;
 	}
-	capng_get_caps_process();
+	if (capng_get_caps_process() != 0)
+		log_fatal("cannot read own capabilities: %s", strerror(errno));
 	for (i = 0; i < NELEMS(kept); i++)
 		have[kept[i]] = capng_have_capability(CAPNG_PERMITTED, kept[i]) == 1;
 	capng_clear(CAPNG_SELECT_BOTH);
