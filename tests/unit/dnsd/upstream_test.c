@@ -236,7 +236,12 @@ test_failures(void **state)
 	g = ask("s1.stub.test");
 	assert_int_equal(g.code, PK_ETEMP);
 	g = ask("x1.stub.test");
-	assert_int_equal(g.code, PK_ETEMP);
+	/* libunbound of Debian 13 takes such a record out: an answer without one. */
+	if (g.code == PK_ENOENT)
+		assert_int_equal(g.rcode, DNS_RCODE_NOERROR);
+	else
+		assert_int_equal(g.code, PK_ETEMP);
+	assert_int_equal(g.records, 0);
 	start = clock_mono_ms();
 	g = ask("t1.stub.test");
 	assert_int_equal(g.code, PK_ETEMP);
