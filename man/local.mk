@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# dist_man_MANS += man/postkeep.8
+dist_man_MANS += man/postkeep.8
 dist_man_MANS += man/postkeep.conf.5
 dist_man_MANS += man/adminctl.8
 dist_man_MANS += man/master.8
