@@ -176,6 +176,8 @@ job_free(struct job **jp)
 		return;
 	if (j->out_open)
 		ipc_out_fini(&j->out);
+	if (j->tour != NULL)
+		j->tour_free(j->tour);
 	for (i = 0; i < j->npackets; i++)
 		xfree(j->packets[i]);
 	xfree(j->packets);
@@ -242,6 +244,10 @@ job_result(struct job *j, size_t i, enum job_result what, unsigned flags,
 		return;
 	r->done = true;
 	j->undone--;
+	if (r->held) {
+		r->held = false;
+		j->nheld--;
+	}
 	deliver_count(j->d, what);
 	if (j->out_open && ipc_out_left(&j->out) < RESULT_ROOM)
 		out_send(j, false);
@@ -268,6 +274,31 @@ job_result_rest(struct job *j, enum job_result what, unsigned flags,
 
 	for (i = 0; i < j->nrcpts && j->undone > 0; i++)
 		job_result(j, i, what, flags, dsn, reply, relay);
+}
+
+void
+job_hold(struct job *j, size_t i)
+{
+	struct job_rcpt *r = &j->rcpts[i];
+
+	ASSERT(i < j->nrcpts);
+	if (r->done || r->held)
+		return;
+	r->held = true;
+	j->nheld++;
+}
+
+void
+job_release(struct job *j)
+{
+	size_t i;
+
+	for (i = 0; i < j->nrcpts && j->nheld > 0; i++) {
+		if (!j->rcpts[i].held)
+			continue;
+		j->rcpts[i].held = false;
+		j->nheld--;
+	}
 }
 
 void

@@ -30,6 +30,7 @@ struct job_rcpt {
 	uint64_t	quota;		/* bytes; 0: none */
 	unsigned	notify;		/* enum record_notify */
 	bool		done;		/* has its result */
+	bool		held;		/* not done: the next host is asked */
 };
 
 TAILQ_HEAD(job_list, job);
@@ -49,6 +50,7 @@ struct job {
 	struct job_rcpt	*rcpts;
 	size_t		nrcpts, cap_rcpts;
 	size_t		undone;		/* recipients without result */
+	size_t		nheld;		/* of these */
 	struct view	header;
 	struct view	content;	/* inline; p NULL: in fd */
 	int		fd;		/* -1: none */
@@ -60,6 +62,8 @@ struct job {
 	uint64_t	begun_ms;	/* monotonic: JOB arrived */
 	uint64_t	connected_ms;	/* monotonic: transmission began, 0: not */
 	void		*role;		/* the role's own */
+	void		*tour;		/* smtp: struct smtp_tour, or NULL */
+	void		(*tour_free)(void *tour);
 
 	/* Packets that the views point into. */
 	char		**packets;
@@ -88,6 +92,10 @@ void	job_result(struct job *j, size_t i, enum job_result what, unsigned flags,
 /* The same for every recipient that has none. */
 void	job_result_rest(struct job *j, enum job_result what, unsigned flags,
 	    struct enhanced dsn, struct view reply, struct view relay);
+/* Recipient i, without result so far, waits for another host's. */
+void	job_hold(struct job *j, size_t i);
+/* Those that were held are to be tried. */
+void	job_release(struct job *j);
 /* Not tried: drain, cancel, lost worker. */
 void	job_put_back_rest(struct job *j);
 /* Every recipient has a result: sends what is left and frees the job. */

@@ -15,7 +15,8 @@ deliver_libdeliver_a_SOURCES =			\
 	deliver/smtp_connect.c			\
 	deliver/smtp_content.c			\
 	deliver/smtp_route.c			\
-	deliver/smtp_session.c
+	deliver/smtp_session.c			\
+	deliver/smtp_tour.c
 
 pkglibexec_PROGRAMS += deliver/deliver
 deliver_deliver_SOURCES = deliver/main.c

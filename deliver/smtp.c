@@ -9,7 +9,8 @@
  * A destination is a transport and a next hop. A job goes to an idle
  * connection of its destination; else a new one is made, up to the
  * destination's concurrency limit; else it waits, and is taken by the first
- * connection that has put its final dot out.
+ * connection that has put its final dot out. One that a host has failed goes
+ * on to the next host by a connection made for it (smtp_tour.c).
  */
 #include "deliver/smtp.h"
 
@@ -218,7 +219,8 @@ on_linger(void *arg)
 {
 	struct smtp_dest *dest = arg;
 
-	if (dest->nconns == 0 && dest->nwaiting == 0 && dest->resolver == NULL)
+	if (dest->nconns == 0 && dest->nwaiting == 0 &&
+	    TAILQ_EMPTY(&dest->again) && dest->resolver == NULL)
 		dest_free(dest);
 }
 
@@ -241,6 +243,7 @@ dest_get(struct smtp *s, const struct job *j)
 		map_put(s->dests, buf_view(&key), dest);
 		dest->key = buf_steal(&key, &dest->key_len);
 		TAILQ_INIT(&dest->waiting);
+		TAILQ_INIT(&dest->again);
 		TAILQ_INIT(&dest->conns);
 		TAILQ_INIT(&dest->idle);
 		loop_timer_init(&dest->linger, on_linger, dest);
@@ -278,19 +281,45 @@ smtp_dest_requeue(struct smtp_dest *dest, struct job *j)
 		job_finish(&j);
 		return;
 	}
+	j->role = dest;
+	if (j->tour != NULL) {
+		TAILQ_INSERT_HEAD(&dest->again, j, link);
+		return;
+	}
 	TAILQ_INSERT_HEAD(&dest->waiting, j, link);
 	dest->nwaiting++;
-	j->role = dest;
+}
+
+struct job *
+smtp_dest_take_again(struct smtp_dest *dest)
+{
+	struct job *j = TAILQ_FIRST(&dest->again);
+
+	ASSERT(j != NULL);
+	TAILQ_REMOVE(&dest->again, j, link);
+	j->role = NULL;
+	return j;
+}
+
+bool
+smtp_dest_is_crowded(const struct smtp_dest *dest)
+{
+	return !TAILQ_EMPTY(&dest->again) &&
+	    (int64_t)dest->nconns >= dest->conf->destination_concurrency_limit;
+}
+
+void
+smtp_failure_result(const struct smtp_failure *f, struct job *j)
+{
+	job_result_rest(j, f->what, 0, f->dsn, view_str(f->text),
+	    f->relay != NULL ? view_str(f->relay) : VIEW("none"));
+	job_finish(&j);
 }
 
 static void
 fail_job(struct smtp_dest *dest, const struct smtp_failure *f)
 {
-	struct job *j = smtp_dest_take(dest);
-
-	job_result_rest(j, f->what, 0, f->dsn, view_str(f->text),
-	    f->relay != NULL ? view_str(f->relay) : VIEW("none"));
-	job_finish(&j);
+	smtp_failure_result(f, smtp_dest_take(dest));
 }
 
 /*
@@ -371,6 +400,41 @@ pipeline_waiting(struct smtp_dest *dest)
 	}
 }
 
+static struct smtp_conn *
+idle_at(struct smtp_dest *dest, const struct smtp_target *t)
+{
+	struct smtp_conn *c;
+
+	TAILQ_FOREACH(c, &dest->idle, idle_link)
+		if (strcmp(c->target->relay, t->relay) == 0 &&
+		    smtp_session_may_take(c))
+			return c;
+	return NULL;
+}
+
+/* Jobs that a host has failed, to where their tours lead. */
+static void
+go_to_next_hosts(struct smtp_dest *dest)
+{
+	struct smtp_conn *c;
+	struct job *j;
+
+	while ((j = TAILQ_FIRST(&dest->again)) != NULL) {
+		c = idle_at(dest, smtp_tour_target(j));
+		if (c != NULL) {
+			smtp_session_take(c, smtp_dest_take_again(dest));
+			continue;
+		}
+		if (smtp_dest_is_crowded(dest)) {
+			c = TAILQ_LAST(&dest->idle, smtp_conns);
+			if (c == NULL)
+				return;
+			smtp_session_quit(c);
+		}
+		smtp_conn_new_for(dest, smtp_dest_take_again(dest));
+	}
+}
+
 void
 smtp_dest_schedule(struct smtp_dest *dest)
 {
@@ -382,6 +446,7 @@ smtp_dest_schedule(struct smtp_dest *dest)
 	dest->scheduling = true;
 	while (dest->nwaiting > 0 && (c = TAILQ_FIRST(&dest->idle)) != NULL)
 		smtp_session_work(c);
+	go_to_next_hosts(dest);
 	while (wants_connection(dest) && have_route(dest))
 		smtp_conn_new(dest);
 	if (dest->nwaiting > dest->nconnecting)
@@ -412,8 +477,12 @@ smtp_cancel(struct deliver *d, struct job *j)
 	(void)d;
 	if (dest == NULL)
 		return;
-	TAILQ_REMOVE(&dest->waiting, j, link);
-	dest->nwaiting--;
+	if (j->tour != NULL) {
+		TAILQ_REMOVE(&dest->again, j, link);
+	} else {
+		TAILQ_REMOVE(&dest->waiting, j, link);
+		dest->nwaiting--;
+	}
 	j->role = NULL;
 	job_put_back_rest(j);
 	job_finish(&j);

@@ -6,6 +6,7 @@
  *	smtp_route.c	next hop to an ordered list of addresses (MX, A, AAAA)
  *	smtp_connect.c	one connection: racing addresses, next host on failure
  *	smtp_session.c	one session: transactions, content, time limits
+ *	smtp_tour.c	which host is next for whom
  */
 #ifndef PK_DELIVER_SMTP_H
 #define PK_DELIVER_SMTP_H
@@ -47,6 +48,8 @@ struct smtp_target {
 	unsigned	rank;		/* hop and preference: equal ones are raced */
 };
 
+#define SMTP_RANK_HOP_SHIFT	16
+
 /* An outcome that owns its text. */
 struct smtp_failure {
 	enum job_result	what;		/* JOB_DEFERRED or JOB_BOUNCED */
@@ -58,6 +61,8 @@ struct smtp_failure {
 void	smtp_failure_set(struct smtp_failure *f, enum job_result what, struct enhanced dsn,
 	    const char *relay, struct view text);
 void	smtp_failure_fini(struct smtp_failure *f);
+/* The result of all that is open of j, which ends with it. */
+void	smtp_failure_result(const struct smtp_failure *f, struct job *j);
 
 struct smtp_route {
 	unsigned	refs;
@@ -76,6 +81,41 @@ struct smtp_resolver *smtp_resolve(struct smtp *s, const struct conf *conf, cons
 	    smtp_route_fn fn, void *arg);
 void	smtp_resolver_cancel(struct smtp_resolver **r);
 
+/* ---- tours ---- */
+
+/*
+ * The targets of a route as a delivery goes through them: those of one next
+ * hop side by side, no more of it than smtp_mx_address_limit.
+ */
+struct smtp_order {
+	struct smtp_route *route;
+	uint8_t		at[SMTP_TARGETS_MAX];
+	size_t		n;
+};
+
+/* Of a job that a host has failed. */
+struct smtp_tour {
+	struct smtp_order order;
+	size_t		at;		/* where it is, or goes to */
+	int64_t		sessions;	/* at this next hop, before */
+};
+
+/* The destination's route; fini gives it back. */
+void	smtp_order_init(struct smtp_order *o, const struct smtp_dest *dest);
+void	smtp_order_copy(struct smtp_order *o, const struct smtp_order *from);
+void	smtp_order_fini(struct smtp_order *o);
+/* NULL behind the last one. */
+const struct smtp_target *smtp_order_target(const struct smtp_order *o, size_t i);
+
+/* There is another host for what c's defers of j. */
+bool	smtp_tour_goes_on(const struct smtp_conn *c, const struct job *j);
+/* Only when it goes on: to the next host, with the recipients that are held. */
+void	smtp_tour_advance(const struct smtp_conn *c, struct job *j);
+/* c was made for j, which has a tour, and got as far as this host. */
+void	smtp_tour_arrive(const struct smtp_conn *c, struct job *j);
+/* Of a job with a tour. */
+const struct smtp_target *smtp_tour_target(const struct job *j);
+
 /* ---- destinations ---- */
 
 TAILQ_HEAD(smtp_conns, smtp_conn);
@@ -90,9 +130,11 @@ struct smtp_dest {
 	struct smtp_client_conf loop_conf;	/* at a port of ours */
 	struct job_list	waiting;
 	size_t		nwaiting;
+	struct job_list	again;		/* a host failed them: for the next one */
 	struct smtp_conns conns;	/* every live one that may take jobs */
 	struct smtp_conns idle;		/* the most recently used first */
-	size_t		nconns, nconnecting;
+	size_t		nconns;
+	size_t		nconnecting;	/* of these, for anybody */
 	struct smtp_route *route;
 	struct smtp_resolver *resolver;
 	bool		scheduling;
@@ -121,6 +163,10 @@ void	smtp_dest_requeue(struct smtp_dest *dest, struct job *j);
 /* Connections begin with other hosts of the route, if it has any. */
 void	smtp_dest_avoid(struct smtp_dest *dest, const struct smtp_target *t);
 struct job *smtp_dest_take(struct smtp_dest *dest);
+/* The first one of those for a next host. */
+struct job *smtp_dest_take_again(struct smtp_dest *dest);
+/* Jobs for a next host wait for a connection to end. */
+bool	smtp_dest_is_crowded(const struct smtp_dest *dest);
 /* Port is one that we listen on: an own address there is a loop. */
 bool	smtp_port_is_ours(const struct smtp *s, uint16_t port);
 bool	smtp_address_is_ours(const struct smtp *s, const struct domain_literal *a);
@@ -142,6 +188,7 @@ struct smtp_work {
 	struct smtp_conn *conn;
 	struct job	*job;
 	size_t		*index;		/* txn's recipient to job's */
+	char		*said;		/* the last that was held for; or NULL */
 	bool		plain;		/* content may go as it is */
 	bool		raw;		/* BINARYMIME */
 	bool		pumping;	/* content is asked for and not all put */
@@ -166,10 +213,10 @@ struct smtp_conn {
 	struct smtp	*s;
 	struct smtp_dest *dest;		/* NULL when quitting or dead */
 	enum smtp_conn_state state;
-	struct smtp_route *route;
-	uint8_t		order[SMTP_TARGETS_MAX];	/* of the route's targets */
+	bool		bound;		/* made for one job on its tour */
+	struct job	*job;		/* this one, as long as it is not begun */
+	struct smtp_order order;
 	size_t		next_target;	/* in order */
-	int64_t		sessions;	/* greeted or tried to */
 	struct smtp_try	tries[SMTP_TRIES_MAX];
 	struct event	*race;
 	const struct smtp_target *target;
@@ -189,6 +236,8 @@ struct smtp_conn {
 
 /* smtp_connect.c */
 void	smtp_conn_new(struct smtp_dest *dest);
+/* For j, which has a tour: to where this goes on. */
+void	smtp_conn_new_for(struct smtp_dest *dest, struct job *j);
 /* The host cannot be used; f is taken. The next one is tried. */
 void	smtp_conn_host_failed(struct smtp_conn *c, struct smtp_failure *f);
 /* Out of its destination, closed, freed at the end of the turn. */
@@ -200,6 +249,9 @@ void	smtp_conn_timeout(void *conn);
 void	smtp_session_begin(struct smtp_conn *c, int fd, const struct smtp_target *t);
 /* Idle: takes waiting jobs. */
 void	smtp_session_work(struct smtp_conn *c);
+/* Idle, and may have another transaction: takes this one. */
+void	smtp_session_take(struct smtp_conn *c, struct job *j);
+bool	smtp_session_may_take(const struct smtp_conn *c);
 void	smtp_session_quit(struct smtp_conn *c);
 void	smtp_session_timeout(struct smtp_conn *c);
 /* Gives up at once: what is open is put back or, behind its dot, deferred. */

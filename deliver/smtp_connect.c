@@ -6,13 +6,12 @@
  * order; while one has not answered for 250 ms the next of the same rank is
  * tried beside it (RFC 8305), the first that connects is kept. A host that
  * refuses before a transaction began is passed over for the next one. When
- * all are used up the destination hears of the last failure.
+ * all are used up the destination hears of the last failure, or the job that
+ * the connection was made for has it as its result.
  */
 #include "deliver/smtp.h"
 
 #include <sys/socket.h>
-
-#include <bsd/stdlib.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -79,7 +78,7 @@ smtp_conn_kill(struct smtp_conn *c)
 	if (dest != NULL) {
 		if (c->state == SMTP_CONN_IDLE)
 			TAILQ_REMOVE(&dest->idle, c, idle_link);
-		if (c->state < SMTP_CONN_BUSY)
+		if (c->state < SMTP_CONN_BUSY && !c->bound)
 			dest->nconnecting--;
 		TAILQ_REMOVE(&dest->conns, c, link);
 		dest->nconns--;
@@ -101,12 +100,12 @@ smtp_conn_bury(void *arg)
 
 	while ((c = TAILQ_FIRST(&s->dead)) != NULL) {
 		TAILQ_REMOVE(&s->dead, c, link);
-		ASSERT(c->nworks == 0);
+		ASSERT(c->nworks == 0 && c->job == NULL);
 		if (c->has_client)
 			smtp_client_fini(&c->client);
 		if (c->race != NULL)
 			event_free(c->race);
-		smtp_route_unref(&c->route);
+		smtp_order_fini(&c->order);
 		smtp_failure_fini(&c->failure);
 		xfree(c);
 	}
@@ -118,21 +117,26 @@ give_up(struct smtp_conn *c)
 {
 	struct smtp_dest *dest = c->dest;
 	struct smtp_failure f = c->failure;
+	struct job *j = c->job;
 
 	memset(&c->failure, 0, sizeof(c->failure));
 	if (f.text == NULL)
 		smtp_failure_set(&f, JOB_DEFERRED, ENHANCED(4, 4, 1), NULL,
 		    VIEW("no address could be tried"));
+	c->job = NULL;
 	smtp_conn_kill(c);
-	smtp_dest_connect_failed(dest, &f);
+	if (j != NULL) {
+		smtp_failure_result(&f, j);
+		smtp_dest_schedule(dest);
+	} else {
+		smtp_dest_connect_failed(dest, &f);
+	}
 	smtp_failure_fini(&f);
 }
 
 void
 smtp_conn_host_failed(struct smtp_conn *c, struct smtp_failure *f)
 {
-	int64_t most = c->dest->conf->smtp_mx_session_limit;
-
 	smtp_failure_fini(&c->failure);
 	c->failure = *f;
 	memset(f, 0, sizeof(*f));
@@ -141,11 +145,7 @@ smtp_conn_host_failed(struct smtp_conn *c, struct smtp_failure *f)
 		c->has_stream = false;
 	}
 	c->state = SMTP_CONN_CONNECTING;
-	c->sessions++;
-	if (most > 0 && c->sessions >= most)
-		give_up(c);
-	else
-		try_next(c);
+	try_next(c);
 }
 
 static void
@@ -242,12 +242,7 @@ try_start(struct smtp_conn *c, struct smtp_try *t,
 static const struct smtp_target *
 next_target(const struct smtp_conn *c)
 {
-	int64_t most = c->dest->conf->smtp_mx_address_limit;
-
-	if (c->next_target >= c->route->ntargets ||
-	    (most > 0 && (int64_t)c->next_target >= most))
-		return NULL;
-	return &c->route->targets[c->order[c->next_target]];
+	return smtp_order_target(&c->order, c->next_target);
 }
 
 static void
@@ -319,68 +314,8 @@ smtp_conn_timeout(void *arg)
 	try_next(c);
 }
 
-/* The end of the run of one rank (by_host: and one host) that begins at from. */
-static size_t
-run_end(const struct smtp_route *r, size_t from, size_t end, bool by_host)
-{
-	const struct smtp_target *a = &r->targets[from], *b;
-	size_t i;
-
-	for (i = from + 1; i < end; i++) {
-		b = &r->targets[i];
-		if (b->rank != a->rank ||
-		    (by_host && strcmp(b->host, a->host) != 0))
-			break;
-	}
-	return i;
-}
-
-/*
- * RFC 5321 5.1: the load is spread over hosts of equal preference. The route
- * is shuffled when it is looked up; connections begin at different hosts.
- */
-static void
-order_targets(struct smtp_conn *c)
-{
-	const struct smtp_route *r = c->route;
-	size_t from, end, at, hosts, skip, n = 0, i;
-
-	for (from = 0; from < r->ntargets; from = end) {
-		end = run_end(r, from, r->ntargets, false);
-		for (hosts = 0, at = from; at < end; hosts++)
-			at = run_end(r, at, end, true);
-		skip = hosts > 1 && c->dest->conf->smtp_randomize_addresses ?
-		    arc4random_uniform((uint32_t)hosts) :
-		    0;
-		for (at = from; skip > 0; skip--)
-			at = run_end(r, at, end, true);
-		for (i = at; i < end; i++)
-			c->order[n++] = (uint8_t)i;
-		for (i = from; i < at; i++)
-			c->order[n++] = (uint8_t)i;
-	}
-}
-
-/* A host that broke off lately comes last. */
-static void
-avoid_host(struct smtp_conn *c)
-{
-	const struct smtp_route *r = c->route;
-	size_t i, n = r->ntargets;
-	uint8_t bad;
-
-	for (i = 0; i < n; i++)
-		if (strcmp(r->targets[c->order[i]].relay, c->dest->avoid) == 0)
-			break;
-	if (i == n)
-		return;
-	bad = c->order[i];
-	memmove(&c->order[i], &c->order[i + 1], n - i - 1);
-	c->order[n - 1] = bad;
-}
-
-void
-smtp_conn_new(struct smtp_dest *dest)
+static struct smtp_conn *
+conn_alloc(struct smtp_dest *dest)
 {
 	struct smtp_conn *c = XNEW(struct smtp_conn);
 	unsigned i;
@@ -388,10 +323,6 @@ smtp_conn_new(struct smtp_dest *dest)
 	c->s = dest->s;
 	c->dest = dest;
 	c->state = SMTP_CONN_CONNECTING;
-	c->route = smtp_route_ref(dest->route);
-	order_targets(c);
-	if (dest->avoid != NULL)
-		avoid_host(c);
 	for (i = 0; i < SMTP_TRIES_MAX; i++)
 		c->tries[i].fd = -1;
 	c->race = evtimer_new(loop_base(dest->s->d->loop), on_race, c);
@@ -400,6 +331,28 @@ smtp_conn_new(struct smtp_dest *dest)
 	loop_timer_init(&c->timer, smtp_conn_timeout, c);
 	TAILQ_INSERT_TAIL(&dest->conns, c, link);
 	dest->nconns++;
+	return c;
+}
+
+void
+smtp_conn_new(struct smtp_dest *dest)
+{
+	struct smtp_conn *c = conn_alloc(dest);
+
+	smtp_order_init(&c->order, dest);
 	dest->nconnecting++;
+	try_next(c);
+}
+
+void
+smtp_conn_new_for(struct smtp_dest *dest, struct job *j)
+{
+	struct smtp_conn *c = conn_alloc(dest);
+	const struct smtp_tour *t = j->tour;
+
+	smtp_order_copy(&c->order, &t->order);
+	c->next_target = t->at;
+	c->bound = true;
+	c->job = j;
 	try_next(c);
 }

@@ -301,7 +301,8 @@ resolved(struct smtp_resolver *r)
 	route->refs = 1;
 	route->expires_ms = clock_mono_ms() + ROUTE_KEEP_MS;
 	for (i = 0; i < r->nhops; i++)
-		hop_targets(route, r, &r->hops[i], i << 16);
+		hop_targets(route, r, &r->hops[i],
+		    i << SMTP_RANK_HOP_SHIFT);
 	for (i = 0; i < r->nhops; i++) {
 		f = &r->hops[i].failure;
 		/* One that may work later keeps the message. */

@@ -5,7 +5,9 @@
  * Runs in `deliver smtp` and `deliver lmtp`. The protocol is smtp_client.h's;
  * here its callbacks meet jobs, the stream and the clock. A connection takes
  * jobs of its destination one after the other, the next one's commands behind
- * the dot of the one before when jobs wait.
+ * the dot of the one before when jobs wait. A recipient that the server
+ * deferred is held while there is a next host to ask; the job goes there when
+ * nothing of it is left for this one.
  *
  * Callbacks never free a connection: smtp_conn_kill() closes it, its memory
  * goes at the end of the turn.
@@ -26,6 +28,7 @@ work_free(struct smtp_work *w)
 	mime_free(&w->mime);
 	xfree(w->txn.rcpts);
 	xfree(w->index);
+	xfree(w->said);
 	xfree(w);
 }
 
@@ -95,8 +98,8 @@ timer_arm(struct smtp_conn *c, bool progress)
 /* ---- jobs ---- */
 
 /* May it have another transaction? */
-static bool
-may_take(const struct smtp_conn *c)
+bool
+smtp_session_may_take(const struct smtp_conn *c)
 {
 	const struct conf *conf = c->dest->conf;
 
@@ -135,7 +138,7 @@ work_recipients(struct smtp_work *w)
 	w->txn.rcpts = xcalloc(max, sizeof(*w->txn.rcpts));
 	w->index = xcalloc(max, sizeof(*w->index));
 	for (i = 0; i < j->nrcpts && n < max; i++) {
-		if (j->rcpts[i].done)
+		if (j->rcpts[i].done || j->rcpts[i].held)
 			continue;
 		if (!smtp_client_address_ok(j->rcpts[i].address)) {
 			job_result(j, i, JOB_BOUNCED, 0, ENHANCED(5, 1, 3),
@@ -159,6 +162,24 @@ priority_said(unsigned priority)
 	return priority < NELEMS(said) ? said[priority] : 0;
 }
 
+/*
+ * A transaction of j is over here. A host that broke off gets no more of its
+ * recipients when there is another one.
+ */
+static void
+leave_job(struct smtp_conn *c, struct job *j)
+{
+	bool lost = c->client.dead || c->client.closing;
+
+	if (j->undone == 0) {
+		job_finish(&j);
+		return;
+	}
+	if (j->nheld > 0 && (lost || j->nheld == j->undone))
+		smtp_tour_advance(c, j);
+	smtp_dest_requeue(c->dest, j);
+}
+
 static void
 begin_job(struct smtp_conn *c, struct job *j)
 {
@@ -173,10 +194,7 @@ begin_job(struct smtp_conn *c, struct job *j)
 		work_recipients(w);
 	if (w->txn.nrcpts == 0 || !smtp_content_prepare(w)) {
 		work_free(w);
-		if (j->undone > 0)
-			smtp_dest_requeue(c->dest, j);
-		else
-			job_finish(&j);
+		leave_job(c, j);
 		return;
 	}
 	w->txn.sender = j->env.sender;
@@ -194,12 +212,56 @@ begin_job(struct smtp_conn *c, struct job *j)
 	smtp_client_begin(&c->client, &w->txn);
 }
 
+/* A host that only those come to whom a better one has failed. */
+static bool
+is_second_choice(const struct smtp_conn *c)
+{
+	return c->bound && c->target->rank != c->order.route->targets[0].rank;
+}
+
+/* The one that it was made for, which may not be wanted any more. */
+static struct job *
+bound_job(struct smtp_conn *c)
+{
+	struct job *j = c->job;
+
+	c->job = NULL;
+	if (j->orphan || c->s->d->draining) {
+		smtp_dest_requeue(c->dest, j);
+		return NULL;
+	}
+	smtp_tour_arrive(c, j);
+	return j;
+}
+
+static struct job *
+next_job(struct smtp_conn *c)
+{
+	struct smtp_dest *dest = c->dest;
+	struct job *j;
+
+	if (c->job != NULL)
+		return smtp_client_can_begin(&c->client) ? bound_job(c) : NULL;
+	j = TAILQ_FIRST(&dest->again);
+	if (j != NULL && c->nworks == 0 && smtp_session_may_take(c) &&
+	    strcmp(smtp_tour_target(j)->relay, c->target->relay) == 0)
+		return smtp_dest_take_again(dest);
+	if (dest->nwaiting == 0 || is_second_choice(c) ||
+	    smtp_dest_is_crowded(dest) || !smtp_session_may_take(c))
+		return NULL;
+	/* An idle one gives the answer sooner than a busy one. */
+	if (c->nworks > 0 && !TAILQ_EMPTY(&dest->idle))
+		return NULL;
+	return smtp_dest_take(dest);
+}
+
 static void
 become_idle(struct smtp_conn *c)
 {
 	struct smtp_dest *dest = c->dest;
 
-	if (!may_take(c) || c->s->d->draining ||
+	if (!smtp_session_may_take(c) || is_second_choice(c) ||
+	    smtp_dest_is_crowded(dest) || c->s->d->draining ||
 	    dest->conf->smtp_connection_cache_time_limit == 0) {
 		smtp_session_quit(c);
 		return;
@@ -215,13 +277,8 @@ go_on(struct smtp_conn *c)
 	struct smtp_dest *dest = c->dest;
 	struct job *j;
 
-	while (dest->nwaiting > 0 && may_take(c)) {
-		/* An idle one gives the answer sooner than a busy one. */
-		if (c->nworks > 0 && !TAILQ_EMPTY(&dest->idle))
-			break;
-		j = smtp_dest_take(dest);
+	while ((j = next_job(c)) != NULL)
 		begin_job(c, j);
-	}
 	if (c->state == SMTP_CONN_BUSY && c->nworks == 0)
 		become_idle(c);
 	if (c->state == SMTP_CONN_DEAD || c->dest == NULL)
@@ -230,6 +287,17 @@ go_on(struct smtp_conn *c)
 	if (c->state == SMTP_CONN_BUSY || c->state == SMTP_CONN_IDLE ||
 	    c->state == SMTP_CONN_HELLO)
 		timer_arm(c, false);
+	if (!TAILQ_EMPTY(&dest->again))
+		smtp_dest_schedule(dest);
+}
+
+void
+smtp_session_take(struct smtp_conn *c, struct job *j)
+{
+	TAILQ_REMOVE(&c->dest->idle, c, idle_link);
+	c->state = SMTP_CONN_BUSY;
+	begin_job(c, j);
+	go_on(c);
 }
 
 void
@@ -274,11 +342,16 @@ hello_failed(struct smtp_conn *c)
 
 	buf_init(&text, 4096);
 	if (c->client.refusal == SMTP_REFUSAL_LOOP) {
-		what = JOB_BOUNCED;
-		dsn = ENHANCED(5, 4, 6);
-		c->next_target = c->route->ntargets;
+		/* A better host has not refused it for good: not our end. */
+		what = c->bound ? JOB_DEFERRED : JOB_BOUNCED;
+		dsn = ENHANCED(c->bound ? 4 : 5, 4, 6);
+		c->next_target = c->order.n;
 		buf_printf(&text, "mail for %s loops back to myself",
 		    c->dest->nexthop);
+	} else if (c->client.refusal == SMTP_REFUSAL_NONE) {
+		dsn = ENHANCED(4, 4, 2);
+		buf_printf(&text, "lost connection with %s while performing "
+		    "the EHLO handshake", c->target->peer);
 	} else {
 		buf_put_view(&text, view_head(o->text, 2000));
 		if (o->what == SMTP_OUTCOME_BOUNCED &&
@@ -307,6 +380,12 @@ broken(struct smtp_conn *c, int why)
 		smtp_conn_kill(c);
 		return;
 	}
+	/* It broke off in the packet that should have begun the session. */
+	if (c->state == SMTP_CONN_BUSY && c->transactions == 0) {
+		c->state = SMTP_CONN_HELLO;
+		if (!c->bound)
+			dest->nconnecting++;
+	}
 	if (c->state == SMTP_CONN_HELLO) {
 		if (c->client.refusal == SMTP_REFUSAL_NONE)
 			smtp_client_lost(&c->client, why);
@@ -326,7 +405,7 @@ broken(struct smtp_conn *c, int why)
 	}
 	smtp_client_lost(&c->client, why);
 	/* Not even one message came through: the next attempt goes elsewhere. */
-	if (c->transactions == 1 && why != PK_EIO)
+	if (c->transactions == 1 && !c->bound && why != PK_EIO)
 		smtp_dest_avoid(dest, c->target);
 	smtp_conn_kill(c);
 	smtp_dest_schedule(dest);
@@ -356,6 +435,10 @@ smtp_session_stop(struct smtp_conn *c)
 				job_put_back_rest(c->works[i]->job);
 		smtp_client_lost(&c->client, PK_EPEER);
 	}
+	if (c->job != NULL) {
+		job_put_back_rest(c->job);
+		job_finish(&c->job);
+	}
 	smtp_conn_kill(c);
 }
 
@@ -384,7 +467,8 @@ on_ready(struct smtp_client *client, void *arg)
 
 	(void)client;
 	c->state = SMTP_CONN_BUSY;
-	c->dest->nconnecting--;
+	if (!c->bound)
+		c->dest->nconnecting--;
 }
 
 static void
@@ -397,6 +481,18 @@ on_content(struct smtp_client *client, struct smtp_txn *t, void *arg)
 	/* A failure is seen by on_data(): nothing is left to read with. */
 	if (smtp_content_pump(w) != 0)
 		w->offset = UINT64_MAX;
+}
+
+/* The next host is asked; what this one said is in the log, once. */
+static void
+hold(struct smtp_work *w, size_t i, const struct smtp_outcome *o)
+{
+	job_hold(w->job, i);
+	if (w->said != NULL && view_eq(o->text, view_str(w->said)))
+		return;
+	xfree(w->said);
+	w->said = view_dup(o->text);
+	log_info("%s: %s", w->job->queue_id, w->said);
 }
 
 static void
@@ -412,6 +508,10 @@ on_result(struct smtp_client *client, struct smtp_txn *t, size_t i,
 	struct smtp_conn *c = arg;
 	unsigned flags = 0;
 
+	if (o->elsewhere && smtp_tour_goes_on(c, w->job)) {
+		hold(w, w->index[i], o);
+		return;
+	}
 	if (client->caps.flags & SMTP_CAP_DSN)
 		flags = JOB_FLAG_DSN_PASSED;
 	else if (c->s->lmtp)
@@ -433,10 +533,7 @@ on_done(struct smtp_client *client, struct smtp_txn *t, void *arg)
 		stream_close(&c->stream);
 	work_forget(c, w);
 	work_free(w);
-	if (j->undone > 0)
-		smtp_dest_requeue(c->dest, j);
-	else
-		job_finish(&j);
+	leave_job(c, j);
 }
 
 static const struct smtp_client_ops client_ops = {

@@ -143,6 +143,7 @@ outcome_from_reply(struct smtp_client *c, unsigned await,
 	int klass = c->reply.code / 100;
 
 	buf_reset(&c->text);
+	o_r->elsewhere = false;
 	o_r->dsn = reply_status(&c->reply);
 	if (klass == 2) {
 		o_r->what = SMTP_OUTCOME_SENT;
@@ -151,6 +152,7 @@ outcome_from_reply(struct smtp_client *c, unsigned await,
 		/* 421 is about the session, never about the recipient. */
 		o_r->what =
 		    klass == 5 ? SMTP_OUTCOME_BOUNCED : SMTP_OUTCOME_DEFERRED;
+		o_r->elsewhere = klass != 5;
 		buf_printf(&c->text, "host %s said: ", c->peer);
 		smtp_reply_put_text(&c->text, &c->reply);
 		buf_printf(
@@ -206,16 +208,29 @@ txn_over(struct smtp_client *c, struct smtp_txn *t)
 	c->ops->done(c, t, c->arg);
 }
 
-/* The session is of no use; every open recipient gets o. */
+/* The end of its content has gone out: the server may have it as a whole. */
+static bool
+has_all(const struct smtp_txn *t)
+{
+	return t->sent == AWAIT_END && !t->void_content;
+}
+
+/*
+ * The session is of no use; every open recipient gets o. What the server may
+ * have as a whole is not for elsewhere.
+ */
 static void
 fail_all(struct smtp_client *c, const struct smtp_outcome *o)
 {
+	struct smtp_outcome each;
 	struct smtp_txn *t;
 
 	c->dead = true;
 	while (c->ntxns > 0) {
 		t = c->txns[0];
-		give_all(c, t, o);
+		each = *o;
+		each.elsewhere = o->elsewhere && !has_all(t);
+		give_all(c, t, &each);
 		txn_over(c, t);
 	}
 }
@@ -245,6 +260,7 @@ fail_words(struct smtp_client *c, const char *before, const char *behind,
 {
 	struct smtp_outcome o = {
 		.what = SMTP_OUTCOME_DEFERRED, .dsn = dsn,
+		.elsewhere = true,
 	};
 
 	buf_reset(&c->text);

@@ -74,6 +74,11 @@ struct smtp_outcome {
 	enum smtp_outcome_what what;
 	struct enhanced	dsn;
 	struct view	text;		/* Postfix's words; valid during the call */
+	/*
+	 * Deferred, and it is known that this server has not taken the
+	 * message (RFC 1047): another one may have it at once.
+	 */
+	bool		elsewhere;
 };
 
 struct smtp_client_ops {

@@ -90,6 +90,12 @@ tests_unit_deliver_smtp_test_SOURCES = tests/unit/deliver/smtp_test.c	\
 	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
 tests_unit_deliver_smtp_test_LDADD = deliver/libdeliver.a $(LDADD)
 
+UNIT_TESTS += tests/unit/deliver/smtp_tour_test
+tests_unit_deliver_smtp_tour_test_SOURCES =				\
+	tests/unit/deliver/smtp_tour_test.c				\
+	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
+tests_unit_deliver_smtp_tour_test_LDADD = deliver/libdeliver.a $(LDADD)
+
 UNIT_TESTS += tests/unit/deliver/mailbox_test
 tests_unit_deliver_mailbox_test_SOURCES = tests/unit/deliver/mailbox_test.c \
 	tests/unit/deliver/rig.c tests/unit/deliver/rig.h

@@ -40,6 +40,77 @@ def test_next_mx_when_the_first_is_down():
             wait_for("delivery to the second MX", lambda: second.messages)
 
 
+THREE_MX = {"far.test": ["@ IN MX 10 first", "@ IN MX 20 second", "@ IN MX 30 third",
+                       "first IN A 127.0.0.2", "second IN A 127.0.0.3", "third IN A 127.0.0.4"]}
+
+
+def test_next_mx_when_the_first_fails_in_the_session():
+    steps = [(step, what) for step in ("greeting", "mail", "rcpt", "data", "dot")
+             for what in ("450 4.7.1 later", "421 4.3.2 closing", "drop")
+             if (step, what) != ("dot", "drop")]
+    # A destination each: one that broke off is not the first to be asked again.
+    zone = ["first IN A 127.0.0.2", "second IN A 127.0.0.3"]
+    for i in range(len(steps)):
+        zone += ["d%d IN MX 10 first" % i, "d%d IN MX 20 second" % i]
+    with Sink(address=("127.0.0.2", 0)) as first:
+        with Sink(address=("127.0.0.3", first.port)) as second:
+            s, nsd = with_zones({"far.test": zone}, first.port, inet_interfaces="127.0.0.1")
+            with s, nsd:
+                for i, (step, what) in enumerate(steps):
+                    first.script = {step: what}
+                    qid = s.send("x@d%d.far.test" % i, HELLO)
+                    s.wait_log(qid + r": to=<x@d%d\.far\.test>.*relay=second\.far\.test"
+                                     r"\[127\.0\.0\.3\]:%d.* status=sent" % (i, first.port))
+                    assert first.sessions == i + 1, (step, what)
+                wait_for("all messages", lambda: len(second.messages) == len(steps))
+                assert not any(m.data for m in first.messages)
+                assert "status=deferred" not in s.log(), "one delivery was enough"
+
+
+def test_next_mx_for_the_recipients_that_the_first_defers():
+    def grey(session, line):
+        return "450 4.2.0 greylisted" if "grey@" in line else \
+            "550 5.1.1 no such user" if "none@" in line else None
+    with Sink({"rcpt": grey}, address=("127.0.0.2", 0)) as first:
+        with Sink(address=("127.0.0.3", first.port)) as second:
+            s, nsd = with_zones(THREE_MX, first.port, inet_interfaces="127.0.0.1")
+            with s, nsd:
+                qid = s.send(["a@far.test", "grey@far.test", "none@far.test"], HELLO,
+                             sender="alice@example.test")
+                s.wait_log(qid + r": to=<a@far\.test>.*relay=first\.far\.test.* status=sent")
+                s.wait_log(qid + r": to=<grey@far\.test>.*relay=second\.far\.test.* status=sent")
+                s.wait_log(qid + r": to=<none@far\.test>.*relay=first\.far\.test.* status=bounced")
+                assert [m.rcpts for m in first.messages] == [["a@far.test"]]
+                assert [m.rcpts for m in second.messages] == [["grey@far.test"]]
+
+
+def test_no_more_sessions_than_the_limit():
+    with Sink({"rcpt": "450 4.2.0 first"}, address=("127.0.0.2", 0)) as first:
+        with Sink({"rcpt": "450 4.2.0 second"}, address=("127.0.0.3", first.port)):
+            with Sink(address=("127.0.0.4", first.port)) as third:
+                s, nsd = with_zones(THREE_MX, first.port, inet_interfaces="127.0.0.1")
+                with s, nsd:
+                    qid = s.send("x@far.test", HELLO)
+                    s.wait_log(qid + r": to=<x@far\.test>.*relay=second\.far\.test"
+                               r".* status=deferred .*450 4\.2\.0 second")
+                    assert third.sessions == 0
+                    s.write_conf(smtp_mx_session_limit="3")
+                    s.adminctl("system", "reload")
+                    s.send("y@far.test", HELLO)
+                    wait_for("delivery to the third MX", lambda: third.messages)
+
+
+def test_F9_no_answer_to_the_dot_is_not_sent_twice_at_once():
+    with Sink({"dot": "drop"}, address=("127.0.0.2", 0)) as first:
+        with Sink(address=("127.0.0.3", first.port)) as second:
+            s, nsd = with_zones(THREE_MX, first.port, inet_interfaces="127.0.0.1")
+            with s, nsd:
+                qid = s.send("x@far.test", HELLO)
+                s.wait_log(qid + r": to=<x@far\.test>.*relay=first\.far\.test"
+                           r".* status=deferred .*message may be sent more than once")
+                wait_for("the retry", lambda: second.messages or first.sessions > 1)
+
+
 def test_address_without_mx():
     with Sink(address=("127.0.0.2", 0)) as sink:
         s, nsd = with_zones({"far.test": ["@ IN A 127.0.0.2"]}, sink.port,

@@ -238,15 +238,22 @@ say(struct peer *p, const char *text)
 	(void)n;
 }
 
-static void
+/* false: the peer is gone */
+static bool
 message_end(struct peer *p)
 {
 	size_t i;
 
-	p->s->messages++;
+	if (p->s->queued == NULL) {
+		p->s->messages++;
+		return false;
+	}
+	if (p->s->queued[0] == '2')
+		p->s->messages++;
 	for (i = 0; i < (p->s->lmtp ? p->rcpts : 1); i++)
-		say(p, "250 2.0.0 queued\r\n");
+		say(p, p->s->queued);
 	p->rcpts = 0;
+	return !p->s->close_after;
 }
 
 /* false: the peer is gone */
@@ -311,7 +318,8 @@ lines(struct peer *p)
 			p->chunk -= n;
 			if (p->chunk > 0)
 				return true;
-			message_end(p);
+			if (!message_end(p))
+				return false;
 			continue;
 		}
 		nl = view_find(v, '\n');
@@ -323,8 +331,7 @@ lines(struct peer *p)
 				return false;
 		} else if (view_eq(line, VIEW(".\r\n"))) {
 			p->data = false;
-			message_end(p);
-			if (p->s->close_after)
+			if (!message_end(p))
 				return false;
 		} else {
 			buf_put_view(&p->s->data, line);
@@ -372,7 +379,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	event_add(p->event, NULL);
 	s->connections++;
 	s->open++;
-	say(p, "220 server.test ESMTP\r\n");
+	say(p, s->greeting);
 }
 
 void
@@ -384,6 +391,8 @@ rig_server_init(struct rig_server *s, struct loop *l, bool is_unix)
 
 	memset(s, 0, sizeof(*s));
 	s->loop = l;
+	s->greeting = "220 server.test ESMTP\r\n";
+	s->queued = "250 2.0.0 queued\r\n";
 	s->ehlo = "250-server.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
 	buf_init(&s->data, 1 << 26);
 	buf_init(&s->commands, 1 << 24);

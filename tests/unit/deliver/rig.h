@@ -60,7 +60,9 @@ struct rig_server {
 	uint16_t	port;
 	char		path[108];	/* Unix socket */
 	struct event	*event;
+	const char	*greeting;
 	const char	*ehlo;		/* reply to EHLO and LHLO */
+	const char	*queued;	/* reply to content; NULL: it closes */
 	/* Replies to what begins with a prefix, before the usual ones. */
 	const char	*special[8][2];
 	bool		lmtp;

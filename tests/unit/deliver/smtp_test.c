@@ -298,7 +298,7 @@ test_drop(void **state)
 	}
 }
 
-/* The first host breaks off in the transaction: the retry goes to the second. */
+/* The first host breaks off in the transaction: what follows begins elsewhere. */
 static void
 test_avoid(void **state)
 {
@@ -316,10 +316,7 @@ test_avoid(void **state)
 	j.nexthop = hop;
 	rig_send(&r, &j);
 	rig_wait(&r, 1);
-	assert_non_null(strstr(buf_cstr(&r.log), "1/0 deferred 4.4.2"));
-	rig_send(&r, &j);
-	rig_wait(&r, 2);
-	assert_non_null(strstr(buf_cstr(&r.log), "2/0 sent"));
+	assert_non_null(strstr(buf_cstr(&r.log), "1/0 sent"));
 	assert_int_equal(s2.messages, 1);
 	xfree(hop);
 	rig_server_fini(&s2);
