@@ -329,6 +329,9 @@ commit_done(struct worker_job *job)
 	struct timeval tv = { RETRY_MS / 1000, 0 };
 
 	s->checkpoint_failed = c->error != 0;
+	/* The journal has everything; the next process begins at the last checkpoint. */
+	if (c->error == PK_EFORMAT)
+		log_fatal("queue/index cannot be used by this process any more");
 	if (c->error != 0) {
 		/* Already said in the log. Everything is in the journal still. */
 		if (s->loop == NULL)

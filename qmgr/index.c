@@ -209,10 +209,24 @@ out:
 	if (rc == 0)
 		return 0;
 	log_error("queue/index: checkpoint: %s", mdb_strerror(rc));
+	if (rc == MDB_PANIC)
+		return PK_EFORMAT;
 	return rc == ENOSPC || rc == MDB_MAP_FULL ? PK_ENOSPC : PK_EIO;
 }
 
 /* ---- reading ---- */
+
+/*
+ * After MDB_PANIC (a write to its first pages failed) LMDB lets nobody use
+ * the environment but a new process. The journal has everything.
+ */
+static void
+read_failed(int rc)
+{
+	if (rc == MDB_PANIC)
+		log_fatal("queue/index cannot be used by this process any more");
+	log_error("queue/index: read: %s", mdb_strerror(rc));
+}
 
 static bool
 reading(struct index *ix)
@@ -222,7 +236,7 @@ reading(struct index *ix)
 	if (ix->reading)
 		return true;
 	if ((rc = mdb_txn_renew(ix->reader)) != 0) {
-		log_error("queue/index: read: %s", mdb_strerror(rc));
+		read_failed(rc);
 		return false;
 	}
 	ix->reading = true;
@@ -249,7 +263,7 @@ index_get(struct index *ix, enum index_table t, struct view k, struct view *valu
 	if (rc == MDB_NOTFOUND)
 		return PK_ENOENT;
 	if (rc != 0) {
-		log_error("queue/index: read: %s", mdb_strerror(rc));
+		read_failed(rc);
 		return PK_EFORMAT;
 	}
 	*value_r = view_of(value.mv_data, value.mv_size);
@@ -275,7 +289,7 @@ index_walk(struct index *ix, enum index_table t, struct view from,
 			rc = mdb_cursor_get(c, &key, &value, MDB_NEXT);
 	}
 	if (rc != 0 && rc != MDB_NOTFOUND)
-		log_error("queue/index: read: %s", mdb_strerror(rc));
+		read_failed(rc);
 	mdb_cursor_close(c);
 	return stopped;
 }

@@ -59,7 +59,11 @@ void	index_put(struct buf *batch, enum index_table t, struct view key, struct vi
 void	index_del(struct buf *batch, enum index_table t, struct view key);
 /* Every recipient row of a message. */
 void	index_del_recipients(struct buf *batch, uint64_t id);
-/* One synced transaction. 0, or PK_ENOSPC, PK_EIO: nothing has changed. */
+/*
+ * One synced transaction. 0, or PK_ENOSPC, PK_EIO: nothing has changed;
+ * PK_EFORMAT: a write to its first pages failed, and LMDB lets nobody use the
+ * environment again but a new process.
+ */
 int	index_apply(struct index *ix, struct view batch);
 
 /* ---- reading (the loop) ---- */

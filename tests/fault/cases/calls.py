@@ -70,7 +70,7 @@ def test_F3_F4_faults_in_smtpd():
 def test_F3_F4_faults_in_qmgr():
     faults("qmgr", ("fdatasync:error=EIO:when=3", "fsync:error=EIO:when=1",
                     "openat:error=EMFILE:when=1+2", "openat:error=ENOSPC:when=1",
-                    "unlinkat:error=EIO:when=1+2", "pwrite64:error=EIO:when=1",
+                    "unlinkat:error=EIO:when=1+2", "pwrite64:error=EIO:when=1", "pwrite64:error=EIO:when=1..4",
                     "pwrite64:error=ENOSPC:when=1+2", "writev:error=ENOSPC:when=2",
                     "fallocate:error=ENOSPC:when=1", "pread64:error=EIO:when=2",
                     "pread64:error=EIO:when=1+3", "memfd_create:error=EMFILE:when=1+2"))
