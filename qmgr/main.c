@@ -137,6 +137,7 @@ reload(struct child *c, const struct conf *old)
 	(void)old;
 	self.q.conf = child_conf(c);
 	if (self.open) {
+		self.q.store.checkpoint_every_ms = self.q.conf->queue_checkpoint_time;
 		sched_configure(self.q.sched, self.q.conf);
 		expander_renew(&self.q);
 		sched_kick(self.q.sched);

@@ -248,6 +248,16 @@ def test_delete_while_addresses_are_looked_up():
         assert s.mailbox("alice") == []
 
 
+def test_reload_changes_the_time_between_checkpoints():
+    s, _ = stuck(queue_checkpoint_time="60s")
+    with s:
+        journal = os.path.join(s.conf["queue_directory"], "journal")
+        before = os.listdir(journal)
+        s.write_conf(queue_checkpoint_time="100ms")
+        s.adminctl("system", "reload")
+        wait_for("a checkpoint", lambda: os.listdir(journal) != before, 10)
+
+
 def test_tables():
     s = Suite(start=False)
     with s:
