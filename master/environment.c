@@ -235,16 +235,36 @@ check_directories(struct environment *e)
 
 /* ---- tables ---- */
 
+struct table_check {
+	struct environment *e;
+	const char *param;
+};
+
+/* No error: the file may be written later, and until then its mail waits. */
+static void
+check_table_file(const char *path, void *arg)
+{
+	const struct table_check *t = arg;
+
+	if (access(path, R_OK) == -1)
+		say(t->e, 'w', "%s: %s: %s%s; look-ups in it are deferred", t->param, path,
+		    strerror(errno), view_caseends(view_str(path), VIEW(".lmdb")) ?
+		    " (adminctl table build makes it)" : "");
+}
+
 /* One item of a list of tables; lookupd opens them and says what is wrong inside. */
 static void
 check_table(struct environment *e, const char *param, struct view item, struct view types)
 {
 	ptrdiff_t colon = view_find(item, ':');
+	struct table_check t = { e, param };
 	struct view type, all = types;
 
 	while (colon > 0 && view_next(&all, ", ", &type))
-		if (view_eq(type, view_head(item, (size_t)colon)))
+		if (view_eq(type, view_head(item, (size_t)colon))) {
+			table_spec_files(item, check_table_file, &t);
 			return;
+		}
 	say(e, 'e', "%s: \"%.*s\" is not TYPE:NAME with one of the types %.*s", param,
 	    VIEW_ARG(view_head(item, 100)), VIEW_ARG(types));
 }
