@@ -130,7 +130,8 @@ new_text(struct recipient *r, struct view address, struct view path)
 	r->orcpt_len = n->orcpt_len;
 	r->orig_len = n->orig_len;
 	r->path_len = n->path_len;
-	xfree(n);
+	n->text = NULL;
+	recipient_free(n, NULL);
 }
 
 static void

@@ -105,7 +105,12 @@ load(struct feeder *f)
 		if (m != NULL)
 			continue;
 		m = store_message(&f->q->store, f->loads[i]);
-		if (m != NULL)
+		if (m == NULL)
+			continue;
+		if (m->nopen > QMGR_FEW_RECIPIENTS &&
+		    recipient_count() > QMGR_RECIPIENTS_DEFERRED)
+			store_settle(&f->q->store, m);
+		else
 			qmgr_activate(f->q, m);
 	}
 }

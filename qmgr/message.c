@@ -128,6 +128,9 @@ put_text(char *p, struct view v)
 	return p + v.len + 1;
 }
 
+/* What a list costs is in its recipients: see recipient_count(). */
+static size_t nrecipients;
+
 struct recipient *
 recipient_new(uint32_t index, struct view address, struct view orcpt, struct view orig,
     struct view path, unsigned notify)
@@ -135,6 +138,7 @@ recipient_new(uint32_t index, struct view address, struct view orcpt, struct vie
 	struct recipient *r = XNEW(struct recipient);
 	char *p;
 
+	nrecipients++;
 	r->index = index;
 	r->notify = (uint8_t)notify;
 	r->address_len = (uint16_t)address.len;
@@ -154,10 +158,17 @@ recipient_free(struct recipient *r, struct map *routes)
 {
 	if (r == NULL)
 		return;
+	nrecipients--;
 	route_release(routes, r->route);
 	xfree(r->text);
 	xfree(r->status);
 	xfree(r);
+}
+
+size_t
+recipient_count(void)
+{
+	return nrecipients;
 }
 
 /* Remote replies are kept up to this; they go into rows, logs and reports. */

@@ -167,6 +167,8 @@ route_nexthop(const struct route *r)
 struct recipient *recipient_new(uint32_t index, struct view address, struct view orcpt,
 	    struct view orig, struct view path, unsigned notify);
 void	recipient_free(struct recipient *r, struct map *routes);
+/* How many there are in this process's memory, of all messages. */
+size_t	recipient_count(void);
 void	recipient_set_status(struct recipient *r, struct view dsn, struct view relay,
 	    struct view reply);
 struct view recipient_address(const struct recipient *r);

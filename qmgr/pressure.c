@@ -25,11 +25,20 @@ struct pressure {
 	const char	*text;
 };
 
-/* An estimate: what the messages in memory cost. */
+/* An estimate: what the messages in memory cost, each with one recipient. */
 static uint64_t
 memory_bytes(const struct qmgr *q)
 {
 	return map_count(q->store.messages) * 800;
+}
+
+/* What lists cost beyond that. It slows new mail down; one long list refuses nobody's. */
+static uint64_t
+list_bytes(const struct qmgr *q)
+{
+	size_t n = recipient_count(), messages = map_count(q->store.messages);
+
+	return n > messages ? (n - messages) * 600 : 0;
 }
 
 static unsigned
@@ -56,6 +65,7 @@ memory_level(const struct qmgr *q, unsigned before)
 
 	if (bytes > limit)
 		return 2;
+	bytes += list_bytes(q);
 	if (bytes > limit / 4 * 3 || (before > 0 && bytes > limit / 2))
 		return 1;
 	return 0;

@@ -417,11 +417,18 @@ qmgr_run(struct qmgr *q, struct message *m)
 	store_settle(&q->store, m);
 }
 
+static bool
+has_room(const struct qmgr *q, const struct message *m)
+{
+	return q->nactive < QMGR_ACTIVE_MAX && (m->nopen <= QMGR_FEW_RECIPIENTS ||
+	    recipient_count() < QMGR_RECIPIENTS_MAX);
+}
+
 void
 qmgr_activate(struct qmgr *q, struct message *m)
 {
 	if ((m->flags & MESSAGE_ACTIVE) == 0 && !is_still(m) && !q->draining &&
-	    q->nactive < QMGR_ACTIVE_MAX && !q->sched->frozen_all) {
+	    has_room(q, m) && !q->sched->frozen_all) {
 		m->flags |= MESSAGE_ACTIVE;
 		m->activated_ms = clock_mono_ms();
 		q->nactive++;

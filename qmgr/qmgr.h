@@ -18,6 +18,13 @@
 #define QMGR_ACTIVE_MAX		20000
 /* The deferred fill up to here; the rest is for new mail. */
 #define QMGR_ACTIVE_DEFERRED	(QMGR_ACTIVE_MAX / 2)
+/*
+ * With so many recipients in memory a message with a list waits in the index;
+ * those with few go on, so that a list that is slow keeps nobody else out.
+ */
+#define QMGR_RECIPIENTS_MAX	100000
+#define QMGR_RECIPIENTS_DEFERRED	(QMGR_RECIPIENTS_MAX / 2)
+#define QMGR_FEW_RECIPIENTS	10
 
 struct writers;
 struct jobs;
