@@ -9,7 +9,7 @@ import common
 from common import LONG, QUICK, Inject, Load, arrived, check_arrived, check_queue, drained, \
     letter, one_pid, role_pids
 from harness.smtp import Sink
-from harness.suite import Skip, Suite, wait_for
+from harness.suite import Skip, Suite, alive, wait_for
 
 RCPTS = ("x%d@far.test", "alice@example.test", "y%d@near.test", "bob@example.test")
 
@@ -34,8 +34,7 @@ def faults(role, table, folder=None):
             hits = strike(s, pid, fault, folder)
             struck += hits > 0
             wait_for("mail again after " + fault, lambda: len(load.acked) > before + 3, 25)
-            print("  %s %s: %d hits%s" % (role, fault, hits, "" if os.path.exists(
-                "/proc/%d" % pid) else ", ended and was started again"))
+            print("  %s %s: %d hits%s" % (role, fault, hits, "" if alive(pid) else ", ended and was started again"))
             if number % 3 == 2:             # master's patience begins anew
                 s.kill()
                 s.start()
@@ -55,7 +54,7 @@ def strike(s, pid, fault, folder):
         path = [top] + [os.path.join(w, n) for w, d, f in os.walk(top) for n in d + f]
     with Inject(pid, fault, path) as i:
         end = time.monotonic() + (1.0 if not LONG else 3.0)
-        while time.monotonic() < end and os.path.exists("/proc/%d" % pid):
+        while time.monotonic() < end and alive(pid):
             time.sleep(0.05)
         return i.hits()
 

@@ -10,7 +10,7 @@ import common
 from common import (LONG, QUICK, Inject, Load, arrived, check_arrived, check_queue, drained,
                     letter, one_pid, role_pids)
 from harness.smtp import Sink
-from harness.suite import Suite, wait_for
+from harness.suite import Suite, alive, wait_for
 
 ROLES = ("smtpd", "qmgr", "smtp", "mailbox", "bounce", "lookupd", "dnsd", "logd")
 RCPTS = ("x%d@far.test", "alice@example.test", "y%d@near.test", "bad%d@far.test",
@@ -117,7 +117,7 @@ def die_at_calls(s, sink, load, role, points, rounds):
             pid = wait_for(role, lambda: role_pids(s, role), 20)[0]
             with Inject(pid, "%s:signal=KILL:when=%d" % (call, n)) as fault:
                 try:
-                    wait_for("death", lambda: not os.path.exists("/proc/%d" % pid) or
+                    wait_for("death", lambda: not alive(pid) or
                              fault.process.poll() is not None, 2)
                     kills += 1
                     if kills % 3 == 0:      # master's patience begins anew
@@ -352,7 +352,7 @@ def test_F2_state_Q14_removal_of_a_segment():
         with Inject(pid, "unlinkat:signal=KILL:when=1", None):
             s.send("x@far.test", big)
             s.wait_log("removed")
-            wait_for("death", lambda: not os.path.exists("/proc/%d" % pid))
+            wait_for("death", lambda: not alive(pid))
         time.sleep(1)
         once(s, sink, "TKbig")
         crash(s)

@@ -34,6 +34,15 @@ def wait_for(what, predicate, seconds=15, every=0.03):
         time.sleep(every)
 
 
+def alive(pid):
+    """False for a zombie too: where nobody reaps orphans they stay in /proc."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Skip(Exception):
     """This machine cannot run the case; the text says why."""
 
@@ -183,7 +192,7 @@ class Suite:
             except ProcessLookupError:
                 pass
         self.process.wait(10)
-        wait_for("children gone", lambda: not any(os.path.exists("/proc/%d" % p) for p in pids))
+        wait_for("children gone", lambda: not any(alive(p) for p in pids))
 
     def clean(self):
         try:
