@@ -7,6 +7,7 @@
  * EHLO written out.
  */
 #include "smtpd/policy.h"
+#include "table/table.h"
 
 #include <string.h>
 
@@ -198,6 +199,21 @@ policy_forbids(const struct policy *p, struct view line)
 
 /* ---- one listener ---- */
 
+/* These two are judged here, at once: a table in them would have to be asked for. */
+static void
+warn_of_tables(const char *name, const char *text)
+{
+	struct view list = view_str(text), item;
+
+	while (conf_list_next(&list, &item)) {
+		if (view_starts(item, VIEW("!")))
+			item = view_from(item, 1);
+		if (view_starts(item, VIEW("/")) || table_is_spec(item))
+			log_warn("%s: %.*s is passed over: name networks and hosts here, no "
+			    "files and tables", name, VIEW_ARG(item));
+	}
+}
+
 static struct match_list *
 networks(const char *param, const char *text)
 {
@@ -262,6 +278,10 @@ policy_new(struct policy_set *set, const char *listener, enum child_listener_cla
 	p->class = class;
 	p->conf = c;
 	p->mynetworks = networks("mynetworks", c->mynetworks);
+	warn_of_tables("smtpd_client_event_limit_exceptions",
+	    c->smtpd_client_event_limit_exceptions);
+	warn_of_tables("smtpd_forbid_bare_newline_exclusions",
+	    c->smtpd_forbid_bare_newline_exclusions);
 	p->no_limits = networks("smtpd_client_event_limit_exceptions",
 	    c->smtpd_client_event_limit_exceptions);
 	p->bare_allowed = networks("smtpd_forbid_bare_newline_exclusions",

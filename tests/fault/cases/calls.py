@@ -34,7 +34,8 @@ def faults(role, table, folder=None):
             hits = strike(s, pid, fault, folder)
             struck += hits > 0
             wait_for("mail again after " + fault, lambda: len(load.acked) > before + 3, 25)
-            print("  %s %s: %d hits%s" % (role, fault, hits, "" if alive(pid) else ", ended and was started again"))
+            print("  %s %s: %d hits%s" % (role, fault, hits, "" if alive(pid) else
+                                          ", ended and was started again"))
             if number % 3 == 2:             # master's patience begins anew
                 s.kill()
                 s.start()

@@ -169,3 +169,8 @@ def test_every_type_of_table():
             assert value in s.adminctl("table", "get", table, key).stdout, table
         tables = {t["table"]: t for t in s.admin("lookup", "status")["tables"]}
         assert tables["lmdb:%s/people" % s.etc]["lookups"] > 0, tables
+
+
+def test_tables_that_are_passed_over_are_named():
+    with Suite({"smtpd_client_event_limit_exceptions": "127.0.0.0/8, cidr:/etc/hosts"}) as s:
+        s.wait_log("smtpd_client_event_limit_exceptions: cidr:/etc/hosts is passed over")
