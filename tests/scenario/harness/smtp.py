@@ -124,6 +124,7 @@ class Sink:
         self.messages, self.commands, self.sessions = [], [], 0
         self.raw = bytearray()               # every byte that came in
         self.open_now = self.most_open = 0
+        self.hanging = 0                     # sessions that came to a "hang"
         self.lock = threading.Lock()
         if unix:
             self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -187,6 +188,7 @@ class SinkSession:
             if what is None:
                 what = default
         if what == "hang":
+            self.sink.hanging += 1
             select.select([self.s], [], [], 3600) if step == "never" else _hang(self)
             raise EOFError
         if what == "drop":
