@@ -171,18 +171,6 @@ listener_free(struct listener_list *list, struct listener *l)
 	xfree(l);
 }
 
-static enum child_listener_class
-class_of(const struct conf *c, const struct conf_listener *cl)
-{
-	char *name = view_dup(cl->name);
-	const char *class = conf_scope(c, name)->listener_class;
-
-	xfree(name);
-	if (strcmp(class, "submission") == 0)
-		return CHILD_LISTENER_SUBMISSION;
-	return strcmp(class, "local") == 0 ? CHILD_LISTENER_LOCAL : CHILD_LISTENER_MX;
-}
-
 /* The same socket under the same name and class. */
 static struct listener *
 same(struct listener_list *list, const struct conf_listener *cl,
@@ -203,7 +191,7 @@ static bool
 prepare_one(struct master *m, const struct conf *c, const struct conf_listener *cl,
     struct listener_list *fresh)
 {
-	enum child_listener_class class = class_of(c, cl);
+	enum child_listener_class class = role_listener_class(c, cl);
 	struct listener *l = same(&m->listeners, cl, &class);
 	char *path;
 	int fd;
@@ -290,23 +278,25 @@ listeners_send(struct master *m, struct proc *p)
 	struct listener *l;
 
 	/* At the start strangers wait until everybody is READY: listeners_announce(). */
-	if (p->slot->role == IPC_ROLE_smtpd && m->started)
+	if (m->started)
 		TAILQ_FOREACH(l, &m->listeners, link)
-			send_listener(p, l->name, l->class, l->family, l->address, l->fd);
+			if (role_of_class(l->class) == p->slot->role)
+				send_listener(p, l->name, l->class, l->family, l->address,
+				    l->fd);
 	TAILQ_FOREACH(l, &m->admin, link)
 		if (strcmp(l->name, ipc_role_name(p->slot->role)) == 0)
 			send_listener(p, "admin", CHILD_LISTENER_ADMIN, l->family, l->address,
 			    l->fd);
 }
 
-/* Every smtpd that takes connections hears of it. */
+/* Every worker of its class hears of it, and nobody else. */
 static void
 tell_all(struct master *m, struct listener *l, bool opened)
 {
 	struct proc *p;
 
 	TAILQ_FOREACH(p, &m->procs, link) {
-		if (p->slot->role != IPC_ROLE_smtpd || p->control == NULL ||
+		if (p->slot->role != role_of_class(l->class) || p->control == NULL ||
 		    p->state == PROC_DRAINING)
 			continue;
 		if (opened)

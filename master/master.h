@@ -117,6 +117,10 @@ unsigned role_count(const struct conf *c, enum ipc_role role);
 bool	role_exclusive(enum ipc_role role);
 bool	role_has_admin(enum ipc_role role);
 bool	role_talks(enum ipc_role a, enum ipc_role b);
+/* The acceptors' pools: which role serves listeners of a class. */
+enum ipc_role role_of_class(enum child_listener_class class);
+enum child_listener_class role_listener_class(const struct conf *c,
+	    const struct conf_listener *cl);
 /* Which roles must be replaced when a CONF_RESTART parameter changes. */
 #define ROLES_FIXED	(1U << 31)	/* only by stop and start */
 unsigned role_mask_of_param(const char *name);

@@ -228,7 +228,7 @@ static bool
 may_join(const struct proc *p, const struct proc *q)
 {
 	bool leaves = q->state == PROC_DRAINING || q == q->slot->old;
-	bool writes = q->slot->role == IPC_ROLE_smtpd || q->slot->role == IPC_ROLE_bounce;
+	bool writes = ipc_role_accepts(q->slot->role) || q->slot->role == IPC_ROLE_bounce;
 
 	if (q == p || q->control == NULL || q->killed)
 		return false;
@@ -266,7 +266,7 @@ send_client_limits(struct master *m, struct proc *p)
 {
 	struct ipc_out o;
 
-	if (p->slot->role != IPC_ROLE_smtpd)
+	if (!ipc_role_accepts(p->slot->role))
 		return;
 	if (m->limits_fd == -1)
 		m->limits_fd = client_limits_create();

@@ -279,11 +279,12 @@ supervise_replace(struct master *m, unsigned mask)
 /* ---- the end ---- */
 
 static const unsigned stop_phases[] = {
-	1U << IPC_ROLE_smtpd,
+	1U << IPC_ROLE_smtpd | 1U << IPC_ROLE_submission | 1U << IPC_ROLE_localsmtp,
 	1U << IPC_ROLE_smtp | 1U << IPC_ROLE_lmtp | 1U << IPC_ROLE_mailbox |
 	    1U << IPC_ROLE_bounce,
 	1U << IPC_ROLE_qmgr,
-	1U << IPC_ROLE_dnsd | 1U << IPC_ROLE_lookupd,
+	1U << IPC_ROLE_dnsd | 1U << IPC_ROLE_lookupd | 1U << IPC_ROLE_certd,
+	1U << IPC_ROLE_authd,
 	1U << IPC_ROLE_logd,
 };
 

@@ -41,7 +41,7 @@ static struct start self;
 static bool
 is_writer(enum ipc_role role)
 {
-	return role == IPC_ROLE_smtpd || role == IPC_ROLE_bounce;
+	return ipc_role_accepts(role) || role == IPC_ROLE_bounce;
 }
 
 static bool
@@ -100,7 +100,7 @@ join(struct qmgr *q, enum ipc_role role, uint64_t instance, int fd)
 		jobs_add_deliverer(q, role, instance, ch);
 	if (is_writer(role)) {
 		writers_add(q, role, instance, ch);
-		if (role == IPC_ROLE_smtpd && q->pressure != NULL)
+		if (ipc_role_accepts(role) && q->pressure != NULL)
 			pressure_tell(q);
 	}
 }

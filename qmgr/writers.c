@@ -546,7 +546,7 @@ writers_pressure(struct qmgr *q, unsigned level, const char *text)
 
 	while (map_next(q->writers->by_instance, &at, &key, &v)) {
 		w = v;
-		if (w->role != IPC_ROLE_smtpd || w->ch == NULL)
+		if (!ipc_role_accepts(w->role) || w->ch == NULL)
 			continue;
 		ipc_out_init(&o, IPC_QUEUE_PRESSURE);
 		ipc_put_u64(&o, IPC_F_LEVEL, level);

@@ -95,8 +95,8 @@ set_up(struct smtpd *d, struct child *c)
 	d->worker = worker_new(l, segment_link_writer(d->link));
 	d->worker->backend = &backend_ipc;
 	d->worker->backend_arg = &d->pools;
-	d->pools.lookup = ipc_pool_new(l, IPC_ROLE_smtpd, IPC_ROLE_lookupd);
-	d->pools.dns = ipc_pool_new(l, IPC_ROLE_smtpd, IPC_ROLE_dnsd);
+	d->pools.lookup = ipc_pool_new(l, child_role(c), IPC_ROLE_lookupd);
+	d->pools.dns = ipc_pool_new(l, child_role(c), IPC_ROLE_dnsd);
 	d->listeners = listeners_new(d->worker);
 	d->worker->owner = d;
 	d->worker->session_ended = session_ended;
@@ -113,8 +113,8 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 	case IPC_ROLE_qmgr:
 		segment_link_down(d->link);
 		ipc_channel_free(&d->qmgr);
-		d->qmgr = ipc_channel_new(child_loop(c), fd, IPC_ROLE_smtpd, peer, instance,
-		    &qmgr_ops, d);
+		d->qmgr = ipc_channel_new(child_loop(c), fd, child_role(c), peer,
+		    instance, &qmgr_ops, d);
 		segment_link_up(d->link, d->qmgr);
 		break;
 	case IPC_ROLE_lookupd:
@@ -290,9 +290,8 @@ int
 main(int argc, char **argv)
 {
 	struct smtpd d = { 0 };
-	struct child_spec spec = { .role = IPC_ROLE_smtpd, .ops = &ops, .arg = &d };
+	struct child_spec spec = { .role = IPC_ROLE_none, .ops = &ops, .arg = &d };
 	struct sandbox_spec s = {
-		.user = ipc_role_user(IPC_ROLE_smtpd),
 		.needs = SANDBOX_ACCEPT | SANDBOX_APPEND,
 	};
 	struct child *c = child_begin(argc, argv, &spec);
@@ -303,6 +302,7 @@ main(int argc, char **argv)
 	if (d.worker->limits == NULL)
 		log_fatal("no memory for client limits: %s", strerror(errno));
 	listeners_configure(d.listeners, child_conf(c));
+	s.user = ipc_role_user(child_role(c));
 	s.chroot_dir = empty_root(c);
 	s.rlimit_nofile = (uint64_t)child_conf(c)->smtpd_connection_limit + 256;
 	child_confine(c, &s);

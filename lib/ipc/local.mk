@@ -2,6 +2,8 @@
 noinst_LIBRARIES += lib/ipc/libipc.a
 lib_ipc_libipc_a_SOURCES =			\
 	lib/ipc/admin.c				\
+	lib/ipc/auth.h				\
+	lib/ipc/tls_key.h			\
 	lib/ipc/admin.h				\
 	lib/ipc/admin_reply.c			\
 	lib/ipc/admin_reply.h			\

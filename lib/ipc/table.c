@@ -12,16 +12,20 @@
 /* The words that messages.def uses for sets of roles. */
 #define SET_master	BIT(master)
 #define SET_logd	BIT(logd)
-#define SET_smtpd	BIT(smtpd)
+#define SET_certd	BIT(certd)
+#define SET_authd	BIT(authd)
 #define SET_qmgr	BIT(qmgr)
 #define SET_dnsd	BIT(dnsd)
 #define SET_lookupd	BIT(lookupd)
 #define SET_adminctl	BIT(adminctl)
 #define SET_any		(~0U)
-#define SET_writer	(BIT(smtpd) | BIT(bounce))
+#define SET_acceptor	(BIT(smtpd) | BIT(submission) | BIT(localsmtp))
+#define SET_writer	(SET_acceptor | BIT(bounce))
 #define SET_deliverer	(BIT(smtp) | BIT(lmtp) | BIT(mailbox) | BIT(bounce))
-#define SET_asker	(BIT(smtpd) | BIT(lookupd) | SET_deliverer)
-#define SET_served	(BIT(master) | BIT(qmgr) | BIT(dnsd) | BIT(lookupd) | BIT(logd))
+#define SET_asker	(SET_acceptor | BIT(lookupd) | SET_deliverer)
+#define SET_keyuser	(SET_acceptor | BIT(smtp) | BIT(lmtp))
+#define SET_served	(BIT(master) | BIT(qmgr) | BIT(dnsd) | BIT(lookupd) | BIT(logd) |	\
+			    BIT(certd) | BIT(authd))
 
 static const struct ipc_row rows[] = {
 #define IPC_MESSAGE(name, number, from, to, again, size_max, handles, text) \
@@ -100,6 +104,13 @@ bool
 ipc_row_allows(const struct ipc_row *row, enum ipc_role from, enum ipc_role to)
 {
 	return (row->from >> from & 1) != 0 && (row->to >> to & 1) != 0;
+}
+
+bool
+ipc_role_accepts(enum ipc_role role)
+{
+	return role == IPC_ROLE_smtpd || role == IPC_ROLE_submission ||
+	    role == IPC_ROLE_localsmtp;
 }
 
 const char *

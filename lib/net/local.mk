@@ -10,4 +10,5 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/smtp_client.c \
 	lib/net/smtp_client.h \
 	lib/net/stream.c \
-	lib/net/stream.h
+	lib/net/stream.h \
+	lib/net/tls.h
