@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sasl.h: one SASL conversation with a client, by libgsasl; OAUTHBEARER and
+ * XOAUTH2 are ours (oauth.h).
+ *
+ * Bytes of the client go in decoded (base64 is the acceptor's); each call of
+ * sasl_step() leads to exactly one call of `next`, at once or later.
+ */
+#ifndef PK_AUTHD_SASL_H
+#define PK_AUTHD_SASL_H
+
+#include "authd/verify.h"
+#include "ipc/auth.h"
+
+struct sasl;
+
+struct sasl_client {
+	struct verify_client who;
+	unsigned	flags;		/* enum auth_session_flag */
+	struct view	binding;	/* tls-exporter data, or empty */
+	const char	*certificate;	/* verified name, or "" */
+};
+
+struct sasl_result {
+	enum auth_state	state;
+	struct view	data;		/* challenge, or what goes with success */
+	const char	*login;		/* success */
+	const char	*text;		/* failure: for the log and the reply */
+};
+
+typedef void (*sasl_fn)(const struct sasl_result *r, void *arg);
+
+/* Before the confinement: mechanisms of the configuration. */
+int	sasl_init(struct authd *d, struct buf *why);
+void	sasl_fini(struct authd *d);
+/* {name, enum auth_mechanism_flag}: what there is by configuration. */
+void	sasl_mechanisms(struct authd *d, void (*fn)(const char *name, unsigned flags, void *arg),
+	    void *arg);
+/* NULL: no such mechanism, or not under these circumstances (c->flags). */
+struct sasl *sasl_new(struct authd *d, struct view mechanism, const struct sasl_client *c,
+	    sasl_fn next, void *arg);
+void	sasl_free(struct sasl **s);
+/* has_input false: the client sent no initial response. */
+void	sasl_step(struct sasl *s, bool has_input, struct view input);
+
+#endif
