@@ -19,7 +19,7 @@ answer(struct session *s)
 		return;
 	}
 	/* Last line without CRLF: session_reply_plain adds it. */
-	session_reply_plain(s, s->policy->ehlo);
+	session_reply_plain(s, policy_ehlo(s->policy, session_keywords(s)));
 }
 
 static void

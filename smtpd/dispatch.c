@@ -42,9 +42,17 @@ row_of(enum smtp_verb verb)
 }
 
 unsigned
+session_keywords(const struct session *s)
+{
+	unsigned k = s->policy->keywords;
+
+	return k & ~(unsigned)(KEYWORD_STARTTLS | KEYWORD_REQUIRETLS);
+}
+
+unsigned
 session_extensions(const struct session *s)
 {
-	unsigned k = s->esmtp ? s->policy->keywords : 0, ext = 0;
+	unsigned k = s->esmtp ? session_keywords(s) : 0, ext = 0;
 
 	if (k & KEYWORD_SIZE)
 		ext |= SMTP_EXT_SIZE;

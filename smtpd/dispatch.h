@@ -39,6 +39,8 @@ void	cmd_vrfy(struct session *s, struct smtp_command *cmd);
 void	cmd_help(struct session *s, struct smtp_command *cmd);
 void	cmd_quit(struct session *s, struct smtp_command *cmd);
 
+/* What EHLO offers in this session as it is now: enum policy_keyword. */
+unsigned session_keywords(const struct session *s);
 /* Extensions that the parser may accept in this session. */
 unsigned session_extensions(const struct session *s);
 /* The transaction, if any, ends without a message. */

@@ -72,6 +72,8 @@ static const struct keyword {
 	{ "BINARYMIME", KEYWORD_BINARYMIME },
 	{ "LIMITS", KEYWORD_LIMITS },
 	{ "MT-PRIORITY", KEYWORD_MT_PRIORITY },
+	{ "STARTTLS", KEYWORD_STARTTLS },
+	{ "REQUIRETLS", KEYWORD_REQUIRETLS },
 	{ "HELP", KEYWORD_HELP },
 };
 
@@ -110,7 +112,7 @@ put_keyword(struct buf *b, const struct keyword *k, const struct conf *c)
 
 /* Without the last CRLF. */
 static char *
-ehlo_reply(const struct policy *p)
+ehlo_reply(const struct policy *p, unsigned offer)
 {
 	const struct keyword *last = NULL;
 	struct buf b;
@@ -118,16 +120,32 @@ ehlo_reply(const struct policy *p)
 
 	buf_init(&b, 4096);
 	for (i = 0; i < NELEMS(keywords); i++)
-		if (p->keywords & keywords[i].bit)
+		if (offer & keywords[i].bit)
 			last = &keywords[i];
 	buf_printf(&b, "250%c%s", last != NULL ? '-' : ' ', p->conf->myhostname);
 	for (i = 0; last != NULL && i < NELEMS(keywords); i++) {
-		if ((p->keywords & keywords[i].bit) == 0)
+		if ((offer & keywords[i].bit) == 0)
 			continue;
 		buf_printf(&b, "\r\n250%c", &keywords[i] == last ? ' ' : '-');
 		put_keyword(&b, &keywords[i], p->conf);
 	}
 	return buf_steal(&b, NULL);
+}
+
+const char *
+policy_ehlo(struct policy *p, unsigned offer)
+{
+	struct policy_ehlo *e;
+	size_t i;
+
+	for (i = 0; i < POLICY_EHLOS; i++)
+		if (p->ehlo[i].text != NULL && p->ehlo[i].keywords == offer)
+			return p->ehlo[i].text;
+	e = &p->ehlo[p->ehlo_next++ % POLICY_EHLOS];
+	xfree(e->text);
+	e->keywords = offer;
+	e->text = ehlo_reply(p, offer);
+	return e->text;
 }
 
 /* ---- smtpd_forbidden_commands ---- */
@@ -289,7 +307,6 @@ policy_new(struct policy_set *set, const char *listener, enum child_listener_cla
 	compile_lists(p);
 	compile_forbidden(p);
 	p->keywords = offered(c);
-	p->ehlo = ehlo_reply(p);
 	p->bare = strcmp(c->smtpd_forbid_bare_newline, "reject") == 0 ?
 	    DATA_BARE_REJECT : DATA_BARE_NORMALIZE;
 	return p;
@@ -321,7 +338,8 @@ policy_unref(struct policy **pp)
 	match_list_free(&p->bare_allowed);
 	policy_set_unref(&p->set);
 	xfree(p->listener);
-	xfree(p->ehlo);
+	for (i = 0; i < POLICY_EHLOS; i++)
+		xfree(p->ehlo[i].text);
 	xfree(p->forbidden);
 	xfree(p);
 }

@@ -28,7 +28,12 @@ enum policy_keyword {
 	KEYWORD_LIMITS		= 1 << 9,
 	KEYWORD_MT_PRIORITY	= 1 << 10,
 	KEYWORD_HELP		= 1 << 11,
+	KEYWORD_STARTTLS	= 1 << 12,	/* said before TLS only */
+	KEYWORD_REQUIRETLS	= 1 << 13,	/* said over TLS only (RFC 8689) */
 };
+
+/* What a session may say depends on TLS and login: few replies differ. */
+#define POLICY_EHLOS	8
 
 /* One a listener. */
 struct policy {
@@ -42,7 +47,11 @@ struct policy {
 	/* The relay or recipient list refuses what nobody permitted. */
 	bool		 guarded;
 	unsigned	 keywords;		/* enum policy_keyword */
-	char		*ehlo;			/* reply to EHLO, CRLF lines */
+	struct policy_ehlo {
+		unsigned keywords;
+		char	*text;
+	} ehlo[POLICY_EHLOS];			/* replies written so far */
+	unsigned	 ehlo_next;
 	char		*forbidden;		/* verbs, blank separated, upper case */
 	regex_t		*forbidden_re;
 	size_t		 nforbidden_re;
@@ -61,6 +70,11 @@ struct policy *policy_new(struct policy_set *set, const char *listener,
 	    enum child_listener_class class);
 struct policy *policy_ref(struct policy *p);
 void	policy_unref(struct policy **p);
+/*
+ * The reply to EHLO that offers these (session_keywords()): CRLF lines, the
+ * last without. Valid until the next call.
+ */
+const char *policy_ehlo(struct policy *p, unsigned keywords);
 /* True if a line with this verb ends the session. */
 bool	policy_forbids(const struct policy *p, struct view line);
 
