@@ -104,6 +104,10 @@ UNIT_TESTS += tests/unit/deliver/bounce_test
 tests_unit_deliver_bounce_test_SOURCES = tests/unit/deliver/bounce_test.c \
 	tests/unit/deliver/rig.c tests/unit/deliver/rig.h
 tests_unit_deliver_bounce_test_LDADD = deliver/libdeliver.a $(LDADD)
+UNIT_TESTS += tests/unit/authd/sasl_test
+tests_unit_authd_sasl_test_SOURCES = tests/unit/authd/sasl_test.c	\
+	tests/unit/authd/fake_verify.c tests/unit/authd/fake_verify.h
+tests_unit_authd_sasl_test_LDADD = authd/libauthd.a $(LDADD)
 UNIT_TESTS += tests/unit/net/dns_client_test
 UNIT_TESTS += tests/unit/net/dns_rdata_test
 
