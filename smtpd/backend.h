@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * backend.h: what sessions ask of other processes. backend_ipc.c asks
- * lookupd and dnsd; tests answer themselves. Answers never come from inside
+ * lookupd and dnsd, auth_link.c authd; tests answer themselves. Answers never come from inside
  * the question. Ids are not 0 and never reused; cancel is fine for old ones.
  */
 #ifndef PK_SMTPD_BACKEND_H
@@ -9,6 +9,7 @@
 
 #include "ipc/route.h"
 #include "net/dns_client.h"
+#include "smtpd/auth.h"
 
 struct worker;
 
@@ -33,6 +34,15 @@ struct backend {
 	struct dns_call *(*dns)(struct worker *w, struct view name, enum dns_type type,
 		    dns_lookup_fn fn, void *arg);
 	void	(*dns_cancel)(struct worker *w, struct dns_call **call);
+	/*
+	 * One conversation with authd: fn is called once for each question. A step
+	 * that is not AUTH_CHALLENGE, or an error, is its end (the conversation is
+	 * freed before fn is called). NULL: nobody is there to ask.
+	 */
+	struct auth_conversation *(*auth_begin)(struct worker *w, const struct auth_question *q,
+		    auth_step_fn fn, void *arg);
+	void	(*auth_more)(struct worker *w, struct auth_conversation *c, struct view response);
+	void	(*auth_cancel)(struct worker *w, struct auth_conversation **c);
 };
 
 #endif

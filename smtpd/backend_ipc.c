@@ -172,6 +172,30 @@ cancel_dns(struct worker *w, struct dns_call **call)
 	dns_lookup_cancel(call);
 }
 
+static struct auth_conversation *
+auth_begin(struct worker *w, const struct auth_question *q, auth_step_fn fn, void *arg)
+{
+	struct backend_pools *pools = w->backend_arg;
+
+	return auth_link_begin(pools->auth, q, fn, arg);
+}
+
+static void
+auth_more(struct worker *w, struct auth_conversation *c, struct view response)
+{
+	struct backend_pools *pools = w->backend_arg;
+
+	auth_link_more(pools->auth, c, response);
+}
+
+static void
+auth_end(struct worker *w, struct auth_conversation **c)
+{
+	struct backend_pools *pools = w->backend_arg;
+
+	auth_link_cancel(pools->auth, c);
+}
+
 const struct backend backend_ipc = {
-	ask_route, ask_access, cancel, ask_dns, cancel_dns,
+	ask_route, ask_access, cancel, ask_dns, cancel_dns, auth_begin, auth_more, auth_end,
 };

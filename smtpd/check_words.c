@@ -118,12 +118,10 @@ CHECK_WORD(permit_mynetworks)
 	return c->s->trusted ? CHECK_PERMIT : CHECK_DUNNO;
 }
 
-/* Nobody can log in yet: it permits nobody, and says nothing else. */
 CHECK_WORD(permit_sasl_authenticated)
 {
-	(void)c;
 	(void)it;
-	return CHECK_DUNNO;
+	return auth_login(c->s) != NULL ? CHECK_PERMIT : CHECK_DUNNO;
 }
 
 CHECK_WORD(reject_unauth_pipelining)

@@ -3,23 +3,67 @@
  * cmd_helo.c: HELO and EHLO. Runs in smtpd; the name is whatever a stranger
  * says and believed by nobody.
  */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "smtpd/dispatch.h"
 #include "smtpd/worker.h"
 
 /* RFC 5321 4.5.3.1.2; longer ones fit nobody's log either. */
 #define HELO_MAX	255
+#define EHLO_MAX	4096
+
+static void
+put_line(struct buf *b, const char *keyword, const char *value)
+{
+	ptrdiff_t lf = view_rfind(buf_view(b), '\n');
+
+	/* What was the last line is none now. */
+	buf_data(b)[lf + 1 + 3] = '-';
+	buf_printf(b, "\r\n250 %s%s", keyword, value);
+}
+
+/* What depends on TLS and on who the client is by now. */
+static void
+put_login_lines(struct session *s, struct buf *b)
+{
+	uint64_t limit_ms = s->policy->conf->smtpd_futurerelease_limit;
+	struct buf v;
+
+	worker_buf_get(s->w, &v, 1024);
+	if (auth_offered(s)) {
+		auth_put_mechanisms(s, &v);
+		if (v.len > 0)
+			put_line(b, "AUTH ", buf_cstr(&v));
+		/* Outlook Express 4 and its contemporaries. */
+		if (v.len > 0 && s->policy->conf->broken_sasl_auth_clients)
+			put_line(b, "AUTH=", buf_cstr(&v));
+	}
+	if (session_may_hold(s)) {
+		buf_reset(&v);
+		buf_printf(&v, "%llu ", (unsigned long long)(limit_ms / 1000));
+		clock_put_rfc3339(&v, clock_wall_ms() + limit_ms);
+		put_line(b, "FUTURERELEASE ", buf_cstr(&v));
+	}
+	worker_buf_put(s->w, &v);
+}
 
 static void
 answer(struct session *s)
 {
+	struct buf b;
+
 	s->state = STATE_READY;
 	if (!s->esmtp) {
 		session_replyf(s, "250 %s", s->policy->conf->myhostname);
 		return;
 	}
+	worker_buf_get(s->w, &b, EHLO_MAX);
 	/* Last line without CRLF: session_reply_plain adds it. */
-	session_reply_plain(s, policy_ehlo(s->policy, session_keywords(s)));
+	buf_put_str(&b, policy_ehlo(s->policy,
+	    session_keywords(s) & ~(unsigned)KEYWORDS_OF_SESSION));
+	put_login_lines(s, &b);
+	session_reply_plain(s, buf_cstr(&b));
+	worker_buf_put(s->w, &b);
 }
 
 static void

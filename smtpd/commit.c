@@ -21,7 +21,7 @@
 static const char *
 with(const struct session *s)
 {
-	return trace_with(s->esmtp, false, false, false, s->tx->utf8);
+	return trace_with(s->esmtp, false, false, auth_login(s) != NULL, s->tx->utf8);
 }
 
 static void
@@ -39,6 +39,11 @@ put_trace(struct session *s, const char *id)
 		.wall_ms = tx->arrival_ms,
 	};
 
+	if (auth_login(s) != NULL && s->policy->conf->smtpd_sasl_authenticated_header)
+		t.authenticated = view_str(auth_login(s));
+	/* Where a user sits is nobody's business; the log knows it. */
+	if (auth_login(s) != NULL && s->policy->conf->smtpd_hide_client)
+		t.client_addr = VIEW_NONE;
 	if (tx->nrcpts == 1)
 		t.rcpt = view_str(tx->first_rcpt);
 	buf_reset(&tx->header);
@@ -55,7 +60,11 @@ compose(void *arg, uint64_t message)
 	record_id_format(message, id);
 	put_trace(s, id);
 	session_client(s, client, sizeof(client));
-	log_info("%s: client=%s", id, client);
+	if (auth_login(s) != NULL)
+		log_info("%s: client=%s, sasl_method=%s, sasl_username=%s", id, client,
+		    s->auth->mechanism, auth_login(s));
+	else
+		log_info("%s: client=%s", id, client);
 	log_info("%s: message-id=%s", id, s->tx->scanner.message_id[0] != '\0' ?
 	    s->tx->scanner.message_id : "<>");
 	return buf_view(&s->tx->header);
@@ -89,6 +98,12 @@ put_once(struct session *s, struct buf *b)
 	envelope_put_text(b, ENVELOPE_PROTOCOL, view_str(with(s)));
 	if (c->message_id[0] != '\0')
 		envelope_put_text(b, ENVELOPE_MESSAGE_ID, view_str(c->message_id));
+	if (auth_login(s) != NULL) {
+		envelope_put_text(b, ENVELOPE_LOGIN, view_str(auth_login(s)));
+		envelope_put_text(b, ENVELOPE_TICKET,
+		    view_of((const char *)s->auth->ticket, sizeof(s->auth->ticket)));
+	}
+	envelope_put_u64(b, ENVELOPE_CLASS, s->policy->class);
 	envelope_put_u64(b, ENVELOPE_LINE_MAX, c->longest_line);
 }
 

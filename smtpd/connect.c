@@ -39,6 +39,7 @@ session_set_peer(struct session *s, const struct sockaddr *peer)
 		/* A Unix socket: this machine. */
 		memcpy(s->ip.bytes, "\x7f\0\0\1", 4);
 		s->trusted = true;
+		s->local = true;
 	}
 	buf_init(&text, sizeof(s->addr) - 1);
 	domain_put_ip(&text, &s->ip);

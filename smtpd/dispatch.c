@@ -27,6 +27,7 @@ static const struct command_row rows[] = {
 	{ SMTP_VERB_NOOP, STATE_ANY, COMMAND_JUNK, cmd_noop, NULL },
 	{ SMTP_VERB_VRFY, STATE_ANY, COMMAND_JUNK, cmd_vrfy, NULL },
 	{ SMTP_VERB_HELP, STATE_ANY, COMMAND_JUNK, cmd_help, NULL },
+	{ SMTP_VERB_AUTH, STATE_ANY, COMMAND_LAST, cmd_auth, NULL },
 	{ SMTP_VERB_QUIT, STATE_ANY, COMMAND_LAST, cmd_quit, NULL },
 };
 
@@ -66,11 +67,23 @@ session_extensions(const struct session *s)
 		ext |= SMTP_EXT_DSN;
 	if (k & KEYWORD_MT_PRIORITY)
 		ext |= SMTP_EXT_MT_PRIORITY;
+	if (s->esmtp && (auth_offered(s) || auth_login(s) != NULL))
+		ext |= SMTP_EXT_AUTH;
+	if (s->esmtp && session_may_hold(s))
+		ext |= SMTP_EXT_FUTURERELEASE;
 	if (s->tx != NULL && s->tx->utf8)
 		ext |= SMTP_EXT_UTF8_NOW;
 	if (s->policy->conf->strict_rfc821_envelopes)
 		ext |= SMTP_EXT_STRICT;
 	return ext;
+}
+
+bool
+session_may_hold(const struct session *s)
+{
+	return (s->policy->keywords & KEYWORD_FUTURERELEASE) != 0 &&
+	    s->policy->conf->smtpd_futurerelease_limit > 0 &&
+	    (auth_login(s) != NULL || auth_offered(s));
 }
 
 void
@@ -109,6 +122,9 @@ pipelines_badly(struct session *s, const struct command_row *row, struct view li
 	/* Nobody waits for the answer to QUIT. */
 	if (row != NULL && row->verb == SMTP_VERB_QUIT)
 		return false;
+	/* Never a password in the log. */
+	if (row != NULL && row->verb == SMTP_VERB_AUTH)
+		line = view_head(line, 4);
 	if (!s->pipelined_badly) {
 		session_client(s, client, sizeof(client));
 		log_info("improper command pipelining after %s from %s: %.*s", s->last_verb,
@@ -122,8 +138,8 @@ pipelines_badly(struct session *s, const struct command_row *row, struct view li
 	return true;
 }
 
-static void
-bare_newline(struct session *s)
+void
+session_bare_newline(struct session *s)
 {
 	char client[SESSION_CLIENT_MAX];
 
@@ -168,7 +184,7 @@ session_dispatch(struct session *s, struct view line)
 	s->verb_counted = false;
 	session_set_deadline(s, s->policy->conf->smtpd_timeout);
 	if (lf_only && s->policy->bare == DATA_BARE_REJECT && !s->bare_allowed) {
-		bare_newline(s);
+		session_bare_newline(s);
 		return;
 	}
 	error = smtp_command_parse(line, session_extensions(s), &cmd);

@@ -32,6 +32,8 @@ void	cmd_rcpt(struct session *s, struct smtp_command *cmd);
 void	cmd_data(struct session *s, struct smtp_command *cmd);
 /* cmd_bdat.c */
 void	cmd_bdat(struct session *s, struct smtp_command *cmd);
+/* cmd_auth.c */
+void	cmd_auth(struct session *s, struct smtp_command *cmd);
 /* cmd_misc.c */
 void	cmd_rset(struct session *s, struct smtp_command *cmd);
 void	cmd_noop(struct session *s, struct smtp_command *cmd);
@@ -43,6 +45,10 @@ void	cmd_quit(struct session *s, struct smtp_command *cmd);
 unsigned session_keywords(const struct session *s);
 /* Extensions that the parser may accept in this session. */
 unsigned session_extensions(const struct session *s);
+/* FUTURERELEASE is offered to this client. */
+bool	session_may_hold(const struct session *s);
+/* A line ended in LF alone: refused, and the session ends. */
+void	session_bare_newline(struct session *s);
 /* The transaction, if any, ends without a message. */
 void	session_reset(struct session *s);
 

@@ -2,6 +2,10 @@
 # Everything but main.c is in a library, so that unit tests can link it.
 noinst_LIBRARIES += smtpd/libsmtpd.a
 smtpd_libsmtpd_a_SOURCES =			\
+	smtpd/auth.c				\
+	smtpd/auth.h				\
+	smtpd/auth_link.c			\
+	smtpd/auth_link.h			\
 	smtpd/backend.h				\
 	smtpd/backend_ipc.c			\
 	smtpd/backend_ipc.h			\
@@ -13,6 +17,7 @@ smtpd_libsmtpd_a_SOURCES =			\
 	smtpd/check_name.c			\
 	smtpd/check_words.c			\
 	smtpd/check_words.h			\
+	smtpd/cmd_auth.c			\
 	smtpd/cmd_bdat.c			\
 	smtpd/cmd_data.c			\
 	smtpd/cmd_helo.c			\

@@ -97,6 +97,7 @@ set_up(struct smtpd *d, struct child *c)
 	d->worker->backend_arg = &d->pools;
 	d->pools.lookup = ipc_pool_new(l, child_role(c), IPC_ROLE_lookupd);
 	d->pools.dns = ipc_pool_new(l, child_role(c), IPC_ROLE_dnsd);
+	d->pools.auth = auth_link_new(l, child_role(c), &d->worker->mechanisms);
 	d->listeners = listeners_new(d->worker);
 	d->worker->owner = d;
 	d->worker->session_ended = session_ended;
@@ -122,6 +123,9 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 		break;
 	case IPC_ROLE_dnsd:
 		ipc_pool_add(d->pools.dns, fd, instance);
+		break;
+	case IPC_ROLE_authd:
+		auth_link_channel(d->pools.auth, fd, instance);
 		break;
 	default:
 		log_warn("channel to %s is of no use here", ipc_role_name(peer));

@@ -75,6 +75,8 @@ static const struct keyword {
 	{ "STARTTLS", KEYWORD_STARTTLS },
 	{ "REQUIRETLS", KEYWORD_REQUIRETLS },
 	{ "HELP", KEYWORD_HELP },
+	{ "AUTH", KEYWORD_AUTH },
+	{ "FUTURERELEASE", KEYWORD_FUTURERELEASE },
 };
 
 static unsigned
@@ -217,7 +219,7 @@ policy_forbids(const struct policy *p, struct view line)
 
 /* ---- one listener ---- */
 
-/* These two are judged here, at once: a table in them would have to be asked for. */
+/* These are judged here, at once: a table in them would have to be asked for. */
 static void
 warn_of_tables(const char *name, const char *text)
 {
@@ -300,10 +302,13 @@ policy_new(struct policy_set *set, const char *listener, enum child_listener_cla
 	    c->smtpd_client_event_limit_exceptions);
 	warn_of_tables("smtpd_forbid_bare_newline_exclusions",
 	    c->smtpd_forbid_bare_newline_exclusions);
+	warn_of_tables("smtpd_sasl_exceptions_networks", c->smtpd_sasl_exceptions_networks);
 	p->no_limits = networks("smtpd_client_event_limit_exceptions",
 	    c->smtpd_client_event_limit_exceptions);
 	p->bare_allowed = networks("smtpd_forbid_bare_newline_exclusions",
 	    c->smtpd_forbid_bare_newline_exclusions);
+	p->auth_exceptions = networks("smtpd_sasl_exceptions_networks",
+	    c->smtpd_sasl_exceptions_networks);
 	compile_lists(p);
 	compile_forbidden(p);
 	p->keywords = offered(c);
@@ -336,6 +341,7 @@ policy_unref(struct policy **pp)
 	match_list_free(&p->mynetworks);
 	match_list_free(&p->no_limits);
 	match_list_free(&p->bare_allowed);
+	match_list_free(&p->auth_exceptions);
 	policy_set_unref(&p->set);
 	xfree(p->listener);
 	for (i = 0; i < POLICY_EHLOS; i++)

@@ -30,10 +30,17 @@ enum policy_keyword {
 	KEYWORD_HELP		= 1 << 11,
 	KEYWORD_STARTTLS	= 1 << 12,	/* said before TLS only */
 	KEYWORD_REQUIRETLS	= 1 << 13,	/* said over TLS only (RFC 8689) */
+	KEYWORD_AUTH		= 1 << 14,
+	KEYWORD_FUTURERELEASE	= 1 << 15,
 };
+
 
 /* What a session may say depends on TLS and login: few replies differ. */
 #define POLICY_EHLOS	8
+
+
+/* Said by the session, not by policy_ehlo(): they depend on TLS and login. */
+#define KEYWORDS_OF_SESSION	(KEYWORD_AUTH | KEYWORD_FUTURERELEASE)
 
 /* One a listener. */
 struct policy {
@@ -42,7 +49,8 @@ struct policy {
 	char		*listener;
 	enum child_listener_class class;
 	const struct conf *conf;		/* with the listener's overrides */
-	struct match_list *mynetworks, *no_limits, *bare_allowed;
+	struct match_list *mynetworks, *no_limits, *bare_allowed,
+			 *auth_exceptions;
 	struct check_list lists[CHECK_STAGES];
 	/* The relay or recipient list refuses what nobody permitted. */
 	bool		 guarded;

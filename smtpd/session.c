@@ -142,7 +142,7 @@ count_reply(struct session *s, int code, bool is_error)
 		if (s->errors > s->policy->conf->smtpd_soft_error_limit)
 			session_delay(s, s->policy->conf->smtpd_error_sleep_time);
 	}
-	if (s->verb_counted || code == 354)
+	if (s->verb_counted || code == 354 || code == 334)
 		return;
 	s->verb_counted = true;
 	if (code < 400)
@@ -348,6 +348,9 @@ consume(struct session *s, struct view in)
 		case SESSION_CHUNK:
 			n = session_chunk_input(s, view_from(in, used));
 			break;
+		case SESSION_AUTH:
+			n = session_auth_input(s, view_from(in, used));
+			break;
 		case SESSION_CONNECT:
 			return used;
 		default:
@@ -385,6 +388,7 @@ say_shutdown(struct session *s, bool now)
 	    !(now || between) || s->freed)
 		return;
 	check_cancel(s);
+	auth_cancel(s);
 	session_connect_cancel(s);
 	s->waiting = false;
 	s->wake_ms = 0;
@@ -431,6 +435,8 @@ session_run(struct session *s, struct view in)
 		in = buf_view(&s->in);
 	used = consume(s, in);
 	if (own) {
+		if (used > 0 && s->policy->conf->smtpd_sasl_auth_enable)
+			explicit_bzero(buf_data(&s->in), used);
 		buf_consume(&s->in, used);
 		if (s->in.len == 0 && s->in.data != NULL)
 			worker_buf_put(s->w, &s->in);
@@ -449,15 +455,39 @@ read_size(const struct session *s)
 	    WORKER_SCRATCH : COMMAND_READ;
 }
 
+/* Commands and responses may be passwords; content is not. */
+static bool
+is_secret(const struct session *s)
+{
+	return s->policy->conf->smtpd_sasl_auth_enable && s->mode != SESSION_DATA &&
+	    s->mode != SESSION_CHUNK;
+}
+
+/* A client that asked for a login and left: authd need not go on. */
+static bool
+left_while_authenticating(const struct session *s)
+{
+	char byte;
+
+	return s->waiting && s->auth != NULL && s->auth->talk != NULL &&
+	    recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 	char *to = s->w->scratch;
+	bool secret;
 	ssize_t n;
 
 	(void)fd;
 	(void)what;
+	if (left_while_authenticating(s)) {
+		lost_connection(s);
+		session_free(s);
+		return;
+	}
 	/* Not its turn: what it sends waits in the kernel. */
 	if (s->waiting || s->wake_ms != 0 || s->write_ev != NULL) {
 		set_reading(s, false);
@@ -480,7 +510,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	if (s->mode == SESSION_COMMAND && !s->policy->conf->smtpd_per_request_deadline)
 		session_extend_deadline(s, (size_t)n);
 	if (to == s->w->scratch) {
+		secret = is_secret(s);
 		session_run(s, view_of(to, (size_t)n));
+		if (secret)
+			explicit_bzero(to, (size_t)n);
 		return;
 	}
 	buf_added(&s->in, (size_t)n);
@@ -617,6 +650,7 @@ release(struct session *s)
 {
 	struct worker *w = s->w;
 
+	auth_forget(s);
 	xfree(s->helo);
 	xfree(s->name);
 	policy_unref(&s->policy);
@@ -646,6 +680,7 @@ session_free(struct session *s)
 		log_disconnect(s);
 		session_connect_cancel(s);
 		check_cancel(s);
+		auth_cancel(s);
 		session_uncount(s);
 		set_reading(s, false);
 		write_wait(s, false);

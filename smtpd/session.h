@@ -21,6 +21,7 @@
 #include "mail/domain.h"
 #include "mail/smtp_command.h"
 #include "net/dns_client.h"
+#include "smtpd/auth.h"
 #include "smtpd/policy.h"
 #include "smtpd/transaction.h"
 #include "sys/loop.h"
@@ -33,6 +34,7 @@ enum session_mode {
 	SESSION_COMMAND,
 	SESSION_DATA,		/* content up to CRLF.CRLF */
 	SESSION_CHUNK,		/* content of a BDAT chunk */
+	SESSION_AUTH,		/* the next line is a SASL response, not a command */
 	SESSION_CLOSING,	/* output only, then close */
 	SESSION_DEAD,		/* client gone, a commit is under way */
 };
@@ -64,6 +66,7 @@ struct session {
 	uint8_t		 state;		/* enum session_state */
 	bool		 esmtp : 1;
 	bool		 trusted : 1;	/* in mynetworks, or the local listener */
+	bool		 local : 1;	/* came over a Unix socket */
 	bool		 no_limits : 1;
 	bool		 bare_allowed : 1;
 	bool		 reading : 1;	/* ev is added */
@@ -82,6 +85,7 @@ struct session {
 	struct buf	 in, out;
 	struct transaction *tx;
 	struct check	*check;
+	struct auth	*auth;		/* NULL until AUTH came */
 	struct dns_call	*dns;
 	uint64_t	 call;
 	char		*helo;		/* NULL before; may be what a stranger likes */
@@ -144,5 +148,7 @@ void	session_dispatch(struct session *s, struct view line);
 /* cmd_data.c, cmd_bdat.c: take in content, return how much. */
 size_t	session_data_input(struct session *s, struct view in);
 size_t	session_chunk_input(struct session *s, struct view in);
+/* cmd_auth.c: a line that answers a challenge; how much it takes, 0 if it is not whole. */
+size_t	session_auth_input(struct session *s, struct view in);
 
 #endif

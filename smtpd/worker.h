@@ -29,6 +29,7 @@ struct worker {
 	void			*backend_arg;
 	struct lookup_cache	*cache;
 	struct client_limits	*limits;
+	struct auth_mechanisms	 mechanisms;	/* as authd said last */
 
 	TAILQ_HEAD(, session)	 sessions;
 	size_t			 nsessions;

@@ -45,6 +45,15 @@ put_comment(struct buf *b, struct view v)
 	}
 }
 
+static void
+put_login(struct buf *b, struct view login, const char *before)
+{
+	buf_put_str(b, before);
+	buf_put_str(b, "(Authenticated sender: ");
+	put_comment(b, login);
+	buf_put_str(b, ")\r\n\t");
+}
+
 /* "from HELO (name [addr])" and what is known about the session. */
 static void
 put_from(struct buf *b, const struct trace_received *t, bool utf8)
@@ -64,12 +73,10 @@ put_from(struct buf *b, const struct trace_received *t, bool utf8)
 		put_comment(b, t->tls);
 		buf_put_char(b, ')');
 	}
-	if (t->authenticated.len > 0) {
-		buf_put_str(b, "\r\n\t(Authenticated sender: ");
-		put_comment(b, t->authenticated);
-		buf_put_char(b, ')');
-	}
-	buf_put_str(b, "\r\n\t");
+	if (t->authenticated.len > 0)
+		put_login(b, t->authenticated, "\r\n\t");
+	else
+		buf_put_str(b, "\r\n\t");
 }
 
 int
@@ -80,6 +87,8 @@ trace_put_received(struct buf *b, const struct trace_received *t)
 	buf_put_str(b, "Received: ");
 	if (t->client_addr.len > 0)
 		put_from(b, t, utf8);
+	else if (t->authenticated.len > 0)
+		put_login(b, t->authenticated, "");
 	buf_put_str(b, "by ");
 	put_word(b, t->by, utf8);
 	buf_put_str(b, " (");

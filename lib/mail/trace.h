@@ -14,7 +14,7 @@
 struct trace_received {
 	struct view	helo;		/* as the client said it */
 	struct view	client_name;	/* verified reverse name; empty: "unknown" */
-	struct view	client_addr;	/* "192.0.2.1", "2001:db8::1"; empty: local submission */
+	struct view	client_addr;	/* "192.0.2.1", "2001:db8::1"; empty: local submission, or not to be told */
 	struct view	authenticated;	/* login; empty: not shown */
 	struct view	tls;		/* "TLSv1.3 with cipher ..."; empty: none */
 	struct view	by;		/* myhostname */

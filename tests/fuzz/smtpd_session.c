@@ -134,7 +134,72 @@ cancel_dns(struct worker *w, struct dns_call **call)
 	*call = NULL;
 }
 
-static const struct backend backend = { ask_route, ask_access, cancel, ask_dns, cancel_dns };
+/* authd: a challenge, a success or a failure, as the number of the question says. */
+struct auth_conversation {
+	struct loop_deferred deferred;
+	auth_step_fn	fn;
+	void		*arg;
+};
+static unsigned conversations;
+
+static void
+auth_answer(void *arg)
+{
+	static const char ticket[AUTH_TICKET_SIZE];
+	struct auth_conversation *c = arg, own = *c;
+	struct auth_step step = { .state = (enum auth_state)(++ids % AUTH_STATES),
+	    .data = VIEW("challenge"), .login = VIEW("a@example.test"), .dsn = VIEW("5.7.8"),
+	    .text = VIEW("no") };
+
+	if (step.state == AUTH_SUCCESS)
+		step.data = view_of(ticket, sizeof(ticket));
+	if (ids % 11 == 0)
+		step.error = PK_EPEER;
+	if (step.error != 0 || step.state != AUTH_CHALLENGE) {
+		conversations--;
+		xfree(c);
+	}
+	own.fn(&step, own.arg);
+}
+
+static struct auth_conversation *
+auth_begin(struct worker *w, const struct auth_question *q, auth_step_fn fn, void *arg)
+{
+	struct auth_conversation *c;
+
+	(void)w;
+	(void)q;
+	if (++ids % 13 == 0)
+		return NULL;
+	c = XNEW(struct auth_conversation);
+	conversations++;
+	c->fn = fn;
+	c->arg = arg;
+	c->deferred = (struct loop_deferred){ .fn = auth_answer, .arg = c };
+	loop_defer(loop, &c->deferred);
+	return c;
+}
+
+static void
+auth_more(struct worker *w, struct auth_conversation *c, struct view response)
+{
+	(void)w;
+	(void)response;
+	loop_defer(loop, &c->deferred);
+}
+
+static void
+auth_end(struct worker *w, struct auth_conversation **c)
+{
+	(void)w;
+	loop_defer_cancel(loop, &(*c)->deferred);
+	conversations--;
+	xfree(*c);
+	*c = NULL;
+}
+
+static const struct backend backend = { ask_route, ask_access, cancel, ask_dns, cancel_dns,
+    auth_begin, auth_more, auth_end };
 
 static void
 want(void *arg, enum record_segment_kind kind, uint64_t hint)
@@ -164,6 +229,8 @@ set_up(void)
 	    "smtpd_sender_restrictions = reject_unknown_sender_domain,"
 	    " check_sender_access inline:{a=b}\n"
 	    "smtpd_data_restrictions = reject_unauth_pipelining\n"
+	    "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no\n"
+	    "smtpd_sasl_response_limit = 600\nsmtpd_sasl_authenticated_header = yes\n"
 	    "smtpd_forbid_unauth_pipelining = no\nsmtpd_binarymime = yes\n";
 	struct policy_set *set;
 	struct conf *conf;
@@ -180,6 +247,8 @@ set_up(void)
 	set = policy_set_new(conf);
 	policy = policy_new(set, "smtp", CHILD_LISTENER_MX);
 	policy_set_unref(&set);
+	auth_mechanisms_add(&worker->mechanisms, VIEW("PLAIN"), AUTH_MECHANISM_PLAINTEXT);
+	auth_mechanisms_add(&worker->mechanisms, VIEW("LOGIN"), AUTH_MECHANISM_PLAINTEXT);
 	conf_free(&conf);
 }
 
@@ -233,7 +302,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < 1000 && worker->nsessions > 0; i++)
 		turns(-1);
 	/* Every session ends, and gives back what it had. */
-	if (worker->nsessions > 0 || worker->content_bytes > 0 || !TAILQ_EMPTY(&questions))
+	if (worker->nsessions > 0 || worker->content_bytes > 0 || !TAILQ_EMPTY(&questions) ||
+	    conversations > 0)
 		abort();
 	return 0;
 }

@@ -253,8 +253,138 @@ fake_dns_cancel(struct worker *w, struct dns_call **call)
 	*call = NULL;
 }
 
+/* ---- authd ---- */
+
+struct auth_conversation {
+	struct loop_deferred deferred;
+	char		mechanism[AUTH_MECHANISM_MAX + 1];
+	unsigned	turns;
+	bool		has_initial;
+	char		said[2][200];
+	auth_step_fn	fn;
+	void		*arg;
+};
+
+static void
+auth_say(struct auth_conversation *c, enum auth_state state, const char *data)
+{
+	static const char ticket[AUTH_TICKET_SIZE] = "ticket";
+	struct auth_step step = { .state = state };
+	struct auth_conversation own = *c;
+
+	if (state == AUTH_CHALLENGE) {
+		step.data = view_str(data);
+	} else {
+		step.login = view_str(data);
+		step.data = view_of(ticket, sizeof(ticket));
+		step.dsn = state == AUTH_TEMPORARY ? VIEW("4.7.0") : VIEW("5.7.8");
+		step.text = state == AUTH_TEMPORARY ? VIEW("Temporary authentication failure") :
+		    VIEW("Error: authentication failed: authentication failure");
+		harness->conversations--;
+		xfree(c);
+	}
+	own.fn(&step, own.arg);
+}
+
+static void
+auth_judge(struct auth_conversation *c, const char *user, const char *password)
+{
+	if (strcmp(user, "later") == 0)
+		auth_say(c, AUTH_TEMPORARY, "");
+	else if (strcmp(user, "alice") == 0 && strcmp(password, "secret") == 0)
+		auth_say(c, AUTH_SUCCESS, "alice@example.test");
+	else if (strcmp(user, "bob") == 0 && strcmp(password, "secret") == 0)
+		auth_say(c, AUTH_SUCCESS, "bob@example.test");
+	else
+		auth_say(c, AUTH_FAILURE, "");
+}
+
+/* authzid NUL user NUL password, here as strings one behind the other. */
+static void
+auth_plain(struct auth_conversation *c)
+{
+	const char *user = c->said[0] + strlen(c->said[0]) + 1;
+
+	auth_judge(c, user, user + strlen(user) + 1);
+}
+
+static void
+auth_answer(void *arg)
+{
+	struct auth_conversation *c = arg;
+	unsigned given = c->turns;
+
+	if (harness->authd_dies) {
+		struct auth_step step = { .error = PK_EPEER };
+		struct auth_conversation own = *c;
+
+		harness->conversations--;
+		xfree(c);
+		own.fn(&step, own.arg);
+	} else if (strcmp(c->mechanism, "PLAIN") == 0) {
+		if (given == 0)
+			auth_say(c, AUTH_CHALLENGE, "");
+		else
+			auth_plain(c);
+	} else if (given < 2) {
+		auth_say(c, AUTH_CHALLENGE, given == 0 ? "Username:" : "Password:");
+	} else {
+		auth_judge(c, c->said[0], c->said[1]);
+	}
+}
+
+static void
+auth_take(struct auth_conversation *c, struct view v)
+{
+	v = view_head(v, sizeof(c->said[0]) - 3);
+	if (c->turns < 2 && v.len > 0)
+		memcpy(c->said[c->turns], v.p, v.len);
+	c->turns++;
+}
+
+static struct auth_conversation *
+fake_auth_begin(struct worker *w, const struct auth_question *q, auth_step_fn fn, void *arg)
+{
+	struct auth_conversation *c;
+
+	(void)w;
+	if (harness->no_authd)
+		return NULL;
+	c = XNEW(struct auth_conversation);
+	harness->conversations++;
+	memcpy(c->mechanism, q->mechanism.p, q->mechanism.len);
+	c->fn = fn;
+	c->arg = arg;
+	if (q->has_initial)
+		auth_take(c, q->initial);
+	c->deferred = (struct loop_deferred){ .fn = auth_answer, .arg = c };
+	if (!harness->authd_silent)
+		loop_defer(harness->loop, &c->deferred);
+	return c;
+}
+
+static void
+fake_auth_more(struct worker *w, struct auth_conversation *c, struct view response)
+{
+	(void)w;
+	auth_take(c, response);
+	if (!harness->authd_silent)
+		loop_defer(harness->loop, &c->deferred);
+}
+
+static void
+fake_auth_cancel(struct worker *w, struct auth_conversation **c)
+{
+	(void)w;
+	loop_defer_cancel(harness->loop, &(*c)->deferred);
+	harness->conversations--;
+	xfree(*c);
+	*c = NULL;
+}
+
 static const struct backend fake = {
-	fake_route, fake_access, fake_cancel, fake_dns, fake_dns_cancel,
+	fake_route, fake_access, fake_cancel, fake_dns, fake_dns_cancel, fake_auth_begin,
+	fake_auth_more, fake_auth_cancel,
 };
 
 /* ---- the server ---- */
@@ -298,6 +428,12 @@ harness_init(struct harness *h, const char *conf)
 	assert_non_null(h->worker->limits);
 	h->set = policy_set_new(c);
 	h->policy = policy_new(h->set, "smtp", CHILD_LISTENER_MX);
+	auth_mechanisms_add(&h->worker->mechanisms, VIEW("PLAIN"), AUTH_MECHANISM_PLAINTEXT);
+	auth_mechanisms_add(&h->worker->mechanisms, VIEW("LOGIN"), AUTH_MECHANISM_PLAINTEXT);
+	auth_mechanisms_add(&h->worker->mechanisms, VIEW("SCRAM-SHA-256"), 0);
+	auth_mechanisms_add(&h->worker->mechanisms, VIEW("SCRAM-SHA-256-PLUS"),
+	    AUTH_MECHANISM_BINDING);
+	auth_mechanisms_add(&h->worker->mechanisms, VIEW("EXTERNAL"), AUTH_MECHANISM_EXTERNAL);
 	conf_free(&c);
 	segment_writer_reconnected(h->writer);
 }
@@ -312,6 +448,7 @@ harness_fini(struct harness *h)
 		loop_turn(h->loop, 1);
 	assert_int_equal(h->worker->nsessions, 0);
 	assert_int_equal(h->worker->content_bytes, 0);
+	assert_int_equal(h->conversations, 0);
 	worker_free(&h->worker);
 	policy_unref(&h->policy);
 	policy_set_unref(&h->set);
@@ -328,10 +465,13 @@ harness_connect(struct harness *h, const char *address)
 	struct sockaddr_in sin = { .sin_family = AF_INET };
 	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6 };
 	struct sockaddr *sa = (struct sockaddr *)&sin;
+	struct sockaddr local = { .sa_family = AF_UNIX };
 	int sv[2];
 
 	harness_hang_up(h);
-	if (inet_pton(AF_INET, address, &sin.sin_addr) != 1) {
+	if (strcmp(address, HARNESS_LOCAL) == 0) {
+		sa = &local;
+	} else if (inet_pton(AF_INET, address, &sin.sin_addr) != 1) {
 		assert_int_equal(inet_pton(AF_INET6, address, &sin6.sin6_addr), 1);
 		sa = (struct sockaddr *)&sin6;
 	}

@@ -6,6 +6,8 @@
  * Known to the fake lookupd: alice, bob and postmaster @example.test (virtual
  * mailbox), anything @relay.test (relay), tempfail@example.test; everything
  * else @example.test is unknown, every other domain is not ours.
+ * Known to the fake authd (PLAIN, LOGIN): alice and bob, password secret;
+ * later can never be told.
  * Known to the fake dnsd: exists.test, and 192.0.2.1 is client.exists.test.
  */
 #ifndef PK_TESTS_SMTPD_HARNESS_H
@@ -16,6 +18,7 @@
 
 #define HARNESS_STRANGER	"203.0.113.7"
 #define HARNESS_FRIEND		"127.0.0.1"
+#define HARNESS_LOCAL		"local"		/* a Unix socket */
 #define HARNESS_SEGMENTS	512
 
 struct harness {
@@ -30,6 +33,10 @@ struct harness {
 	unsigned	 nsegments;
 	uint64_t	 segment_size;
 	bool		 no_segments;
+	bool		 no_authd;	/* none is there */
+	bool		 authd_silent;	/* it never answers */
+	bool		 authd_dies;	/* instead of answering */
+	unsigned	 conversations;	/* under way with authd */
 	unsigned	 lookups;	/* questions that lookupd got */
 	struct buf	 replies;	/* read from the server */
 };

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * auth.c: which mechanisms a session may use, and what is known of its login.
+ *
+ * Runs in smtpd: no password, no hash, no key. Which mechanisms there are is
+ * authd's word, narrowed by the configuration and by how the client came:
+ * without TLS nothing that smtpd_tls_auth_only forbids, channel binding where
+ * there is a channel to bind to (RFC 9266: TLS 1.3), EXTERNAL only with a
+ * certificate that was verified. A socket of this machine is as good as TLS.
+ */
+#include "smtpd/auth.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "smtpd/worker.h"
+
+/* ---- what authd has ---- */
+
+static bool
+is_mechanism_name(struct view v)
+{
+	size_t i;
+
+	for (i = 0; i < v.len; i++)
+		if (!(v.p[i] >= 'A' && v.p[i] <= 'Z') && !ascii_isdigit(v.p[i]) &&
+		    v.p[i] != '-' && v.p[i] != '_')
+			return false;
+	return v.len > 0 && v.len <= AUTH_MECHANISM_MAX;
+}
+
+int
+auth_mechanisms_add(struct auth_mechanisms *m, struct view name, unsigned flags)
+{
+	struct auth_mechanism *one;
+
+	if (!is_mechanism_name(name))
+		return PK_ESYNTAX;
+	if (m->count == AUTH_MECHANISMS_MAX)
+		return PK_ELIMIT;
+	one = &m->list[m->count++];
+	memcpy(one->name, name.p, name.len);
+	one->name[name.len] = '\0';
+	one->flags = flags;
+	return 0;
+}
+
+/* Names, !names and tables in order, the first that fits decides. */
+bool
+auth_filter_allows(const char *filter, struct view name)
+{
+	struct view rest = view_str(filter), item;
+	bool negative;
+
+	while (conf_list_next(&rest, &item)) {
+		negative = view_starts(item, VIEW("!"));
+		if (negative)
+			item = view_from(item, 1);
+		if (view_casestarts(item, VIEW("static:")) || view_caseeq(item, name))
+			return !negative;
+	}
+	return false;
+}
+
+/* ---- what this session may use ---- */
+
+static bool
+is_secure(const struct session *s)
+{
+	return s->local;
+}
+
+/* AUTH may come to be offered here, whatever the state of TLS. */
+static bool
+is_enabled(const struct session *s)
+{
+	bool excepted = false;
+
+	if (!s->policy->conf->smtpd_sasl_auth_enable ||
+	    (s->policy->keywords & KEYWORD_AUTH) == 0)
+		return false;
+	if (match_list_client(s->policy->auth_exceptions, view_str(s->name), &s->ip,
+	    &excepted) != 0)
+		excepted = false;
+	return !excepted;
+}
+
+bool
+auth_needs_tls(const struct session *s)
+{
+	return is_enabled(s) && s->policy->conf->smtpd_tls_auth_only && !is_secure(s);
+}
+
+bool
+auth_offered(const struct session *s)
+{
+	return is_enabled(s) && !(s->policy->conf->smtpd_tls_auth_only && !is_secure(s));
+}
+
+static bool
+is_usable(const struct session *s, const struct auth_mechanism *m, const struct auth_question *q)
+{
+	if ((m->flags & AUTH_MECHANISM_BINDING) != 0 && q->binding.len == 0)
+		return false;
+	if ((m->flags & AUTH_MECHANISM_EXTERNAL) != 0 && q->certificate.len == 0)
+		return false;
+	return auth_filter_allows(s->policy->conf->smtpd_sasl_mechanism_filter,
+	    view_str(m->name));
+}
+
+const struct auth_mechanism *
+auth_mechanism_find(const struct session *s, struct view name)
+{
+	const struct auth_mechanisms *all = &s->w->mechanisms;
+	struct auth_question q = { 0 };
+	uint8_t binding[32];
+	unsigned i;
+
+	auth_describe(s, &q, binding);
+	for (i = 0; i < all->count; i++)
+		if (view_caseeq(name, view_str(all->list[i].name)))
+			return is_usable(s, &all->list[i], &q) ? &all->list[i] : NULL;
+	return NULL;
+}
+
+void
+auth_put_mechanisms(const struct session *s, struct buf *b)
+{
+	const struct auth_mechanisms *all = &s->w->mechanisms;
+	struct auth_question q = { 0 };
+	uint8_t binding[32];
+	size_t begin = b->len;
+	unsigned i;
+
+	auth_describe(s, &q, binding);
+	for (i = 0; i < all->count; i++) {
+		if (!is_usable(s, &all->list[i], &q))
+			continue;
+		if (b->len > begin)
+			buf_put_char(b, ' ');
+		buf_put_str(b, all->list[i].name);
+	}
+}
+
+void
+auth_describe(const struct session *s, struct auth_question *q, uint8_t binding[32])
+{
+	(void)binding;
+	q->flags = s->local ? AUTH_SESSION_LOCAL : 0;
+	q->binding = VIEW_NONE;
+	q->certificate = VIEW_NONE;
+}
+
+/* ---- the login ---- */
+
+const char *
+auth_login(const struct session *s)
+{
+	return s->auth != NULL ? s->auth->login : NULL;
+}
+
+void
+auth_cancel(struct session *s)
+{
+	if (s->auth != NULL && s->auth->talk != NULL)
+		s->w->backend->auth_cancel(s->w, &s->auth->talk);
+}
+
+void
+auth_forget(struct session *s)
+{
+	if (s->auth == NULL)
+		return;
+	auth_cancel(s);
+	xfree(s->auth->login);
+	explicit_bzero(s->auth, sizeof(*s->auth));
+	xfree(s->auth);
+	s->auth = NULL;
+}
+
+void
+auth_limit_key(const struct session *s, uint8_t key[8])
+{
+	uint64_t h = XXH3_64bits(s->auth->login, strlen(s->auth->login));
+
+	memcpy(key, &h, sizeof(h));
+}
