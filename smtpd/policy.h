@@ -34,10 +34,8 @@ enum policy_keyword {
 	KEYWORD_FUTURERELEASE	= 1 << 15,
 };
 
-
 /* What a session may say depends on TLS and login: few replies differ. */
 #define POLICY_EHLOS	8
-
 
 /* Said by the session, not by policy_ehlo(): they depend on TLS and login. */
 #define KEYWORDS_OF_SESSION	(KEYWORD_AUTH | KEYWORD_FUTURERELEASE)

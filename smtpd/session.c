@@ -421,6 +421,20 @@ settle(struct session *s)
 		set_reading(s, true);
 }
 
+static bool
+may_be_secret(const struct session *s)
+{
+	return s->policy->conf->smtpd_sasl_auth_enable;
+}
+
+static void
+put_input(struct session *s)
+{
+	if (s->in.data != NULL && may_be_secret(s))
+		explicit_bzero(s->in.data, s->in.cap);
+	worker_buf_put(s->w, &s->in);
+}
+
 /* in: new bytes, when nothing is left over from before; else they are in s->in. */
 static void
 session_run(struct session *s, struct view in)
@@ -435,13 +449,14 @@ session_run(struct session *s, struct view in)
 		in = buf_view(&s->in);
 	used = consume(s, in);
 	if (own) {
-		if (used > 0 && s->policy->conf->smtpd_sasl_auth_enable)
-			explicit_bzero(buf_data(&s->in), used);
 		buf_consume(&s->in, used);
 		if (s->in.len == 0 && s->in.data != NULL)
-			worker_buf_put(s->w, &s->in);
+			put_input(s);
 	} else if (used < in.len && !s->freed) {
 		worker_buf_get(s->w, &s->in, WORKER_SCRATCH + COMMAND_READ);
+		/* Not to be moved about while it may hold half a password. */
+		if (may_be_secret(s))
+			buf_room(&s->in, in.len - used + COMMAND_READ);
 		buf_put_view(&s->in, view_from(in, used));
 	}
 	s->running = false;
@@ -459,8 +474,7 @@ read_size(const struct session *s)
 static bool
 is_secret(const struct session *s)
 {
-	return s->policy->conf->smtpd_sasl_auth_enable && s->mode != SESSION_DATA &&
-	    s->mode != SESSION_CHUNK;
+	return may_be_secret(s) && s->mode != SESSION_DATA && s->mode != SESSION_CHUNK;
 }
 
 /* A client that asked for a login and left: authd need not go on. */
@@ -687,7 +701,7 @@ session_free(struct session *s)
 		loop_timer_clear(w->loop, &s->timer);
 		close(s->fd);
 		s->fd = -1;
-		worker_buf_put(w, &s->in);
+		put_input(s);
 		worker_buf_put(w, &s->out);
 		s->mode = SESSION_DEAD;
 	}
