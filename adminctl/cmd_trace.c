@@ -444,6 +444,18 @@ print_told(const struct told *e, bool sentence)
 }
 
 static void
+put_known(struct buf *b, const json_t *now, const char *key, const char *words,
+    enum column_kind kind)
+{
+	const json_t *v = json_object_get(now, key);
+
+	if (v == NULL)
+		return;
+	buf_put_str(b, words);
+	render_value(b, v, kind);
+}
+
+static void
 print_now(const json_t *now)
 {
 	const json_t *rcpts = json_object_get(now, "recipients"), *r;
@@ -455,7 +467,12 @@ print_now(const json_t *now)
 		return;
 	}
 	buf_init(&b, 1 << 16);
-	printf("  now: in the queue, %s\n", json_string_value(json_object_get(now, "state")));
+	buf_printf(&b, "  now: in the queue, %s", json_string_value(json_object_get(now, "state")));
+	put_known(&b, now, "class", ", class ", COL_TEXT);
+	put_known(&b, now, "sasl_username", ", logged in as ", COL_TEXT);
+	put_known(&b, now, "hold", ", on hold: ", COL_TEXT);
+	put_known(&b, now, "hold_until_ms", ", not before ", COL_TIME);
+	printf("%s\n", buf_cstr(&b));
 	json_array_foreach(rcpts, i, r) {
 		buf_reset(&b);
 		buf_put_str(&b, "    ");

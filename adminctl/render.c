@@ -123,7 +123,8 @@ kind_of_key(const char *key)
 	struct view k = view_str(key);
 
 	if (view_caseends(k, VIEW("_at_ms")) || view_eq(k, VIEW("arrival_ms")) ||
-	    view_eq(k, VIEW("next_ms")) || view_eq(k, VIEW("last_ms")) ||
+	    view_eq(k, VIEW("next_ms")) || view_eq(k, VIEW("hold_until_ms")) ||
+	    view_eq(k, VIEW("last_ms")) ||
 	    view_eq(k, VIEW("dead_until_ms")) || view_eq(k, VIEW("next_due_ms")) ||
 	    view_eq(k, VIEW("last_error_ms")))
 		return COL_TIME;

@@ -242,7 +242,7 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 	s->pid = child_channel_pid(c);
 	s->has_voices = peer == IPC_ROLE_qmgr;
 	s->syslog_name = xstrdup(child_conf(c)->syslog_name);
-	s->program = xasprintf("%s/%s", child_conf(c)->syslog_name, ipc_role_name(peer));
+	s->program = xasprintf("%s/%s", child_conf(c)->syslog_name, ipc_role_log_name(peer));
 	s->ch = ipc_channel_new(child_loop(c), fd, IPC_ROLE_logd, peer, instance, &source_ops, s);
 }
 

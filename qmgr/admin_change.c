@@ -162,6 +162,13 @@ go_on(struct request *rq, struct message *m)
 		qmgr_activate(rq->q, m);
 }
 
+static bool
+waits_for_time(struct request *rq, const struct message *m)
+{
+	return (m->flags & MESSAGE_EXPANDED) == 0 &&
+	    store_release_ms(&rq->q->store, m) > store_now_ms(&rq->q->store);
+}
+
 /* ---- retry, flush ---- */
 
 /* A retry that was asked for goes through defer_transports too; so long after it. */
@@ -176,7 +183,8 @@ change_retry(struct request *rq, struct message *m)
 	struct recipient *r;
 	uint32_t i;
 
-	if ((m->flags & (MESSAGE_HELD | MESSAGE_KEPT)) != 0) {
+	/* What waits for a time that its user named is let go by release alone. */
+	if ((m->flags & (MESSAGE_HELD | MESSAGE_KEPT)) != 0 || waits_for_time(rq, m)) {
 		store_settle(&q->store, m);
 		return false;
 	}
@@ -275,7 +283,13 @@ change_release(struct request *rq, struct message *m)
 {
 	struct store *s = &rq->q->store;
 
-	if ((m->flags & MESSAGE_HELD) == 0) {
+	/*
+	 * Before the time that its user named only if this message is meant:
+	 * `release all` is about what is on hold.
+	 */
+	if ((m->flags & MESSAGE_HELD) == 0 && rq->sel.ids != NULL && waits_for_time(rq, m)) {
+		m->until_s = 0;
+	} else if ((m->flags & MESSAGE_HELD) == 0) {
 		store_settle(s, m);
 		return false;
 	}

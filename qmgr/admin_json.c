@@ -109,8 +109,19 @@ put_recipients(struct buf *b, const struct message *m, uint32_t most, uint32_t *
 	*passed_r = i;
 }
 
+/* Only what authd has confirmed; the name itself stays in the record. */
+static void
+put_login(struct buf *b, struct qmgr *q, const struct message *m)
+{
+	struct segment_record rec;
+	struct record_envelope e;
+
+	if (store_record(&q->store, m, &rec) == 0 && record_envelope_read(rec.envelope, &e) == 0)
+		put_member_text(b, "sasl_username", e.login);
+}
+
 uint32_t
-put_message(struct buf *b, const struct qmgr *q, const struct message *m, uint32_t most)
+put_message(struct buf *b, struct qmgr *q, const struct message *m, uint32_t most)
 {
 	char id[RECORD_ID_TEXT_MAX];
 	uint32_t passed;
@@ -123,6 +134,11 @@ put_message(struct buf *b, const struct qmgr *q, const struct message *m, uint32
 	put_member_u64(b, "size", m->content_bytes + m->header_bytes);
 	put_member_text(b, "sender", view_of(m->sender->text, m->sender->len));
 	put_member_u64(b, "priority", m->priority);
+	if (message_origin_name(m) != NULL)
+		put_member_text(b, "class", view_str(message_origin_name(m)));
+	if (m->login == MESSAGE_LOGIN_VERIFIED)
+		put_login(b, q, m);
+	put_member_time(b, "hold_until_ms", (uint64_t)m->until_s * 1000);
 	if ((m->flags & (MESSAGE_HELD | MESSAGE_KEPT)) == 0)
 		put_member_time(b, "next_ms", store_message_due(&q->store, m));
 	if ((m->flags & MESSAGE_HELD) != 0)

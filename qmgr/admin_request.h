@@ -90,7 +90,7 @@ void	put_member_u64(struct buf *b, const char *name, uint64_t n);
 void	put_member_time(struct buf *b, const char *name, uint64_t ms);
 void	put_recipient(struct buf *b, const struct recipient *r);
 /* MESSAGE of ADMIN.md with recipients [0, most). Returns how many entries were passed. */
-uint32_t put_message(struct buf *b, const struct qmgr *q, const struct message *m, uint32_t most);
+uint32_t put_message(struct buf *b, struct qmgr *q, const struct message *m, uint32_t most);
 
 /* "frozen":[...]: every freeze in words. */
 void	put_scopes(struct buf *b, const struct qmgr *q);

@@ -122,7 +122,7 @@ selection_state(const struct message *m)
 	if ((m->flags & MESSAGE_KEPT) != 0)
 		return SELECTION_FAILED;
 	if ((m->flags & MESSAGE_EXPANDED) == 0)
-		return m->attempts > 0 ? SELECTION_DEFERRED : SELECTION_INCOMING;
+		return m->attempts > 0 || m->until_s > 0 ? SELECTION_DEFERRED : SELECTION_INCOMING;
 	if (m->njobs > 0)
 		return SELECTION_ACTIVE;
 	for (i = 0; m->rcpts != NULL && i < m->nrcpts; i++)

@@ -223,6 +223,7 @@ put_meta(struct checkpoint *c)
 	put_u64(&c->batch, INDEX_META, "journal", c->journal);
 	put_u64(&c->batch, INDEX_META, "next_segment", s->segments.next);
 	put_u64(&c->batch, INDEX_META, "open_recipients", s->open_recipients);
+	put_u64(&c->batch, INDEX_META, "skew", (uint64_t)s->skew_ms);
 	index_put(&c->batch, INDEX_META, VIEW("counts"),
 	    view_of((char *)s->counts, sizeof(s->counts)));
 	buf_init(&scopes, 1 << 20);

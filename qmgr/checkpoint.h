@@ -11,8 +11,6 @@
 void	store_forget(struct store *s, struct message *m);
 /* store.c: m's class may be another: the totals follow. */
 void	store_recount(struct store *s, struct message *m);
-/* store.c: m differs from the index; the totals follow. */
-void	store_changed(struct store *s, struct message *m);
 /* store.c: the journal's callback. */
 void	store_synced(void *arg, uint64_t lsn);
 /* checkpoint.c: a commit in the foreground that keeps the journal's number. Recovery. */

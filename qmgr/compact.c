@@ -41,6 +41,7 @@ struct compactor {
 	struct live	*live;
 	size_t		 nlive, cap;
 	uint64_t	 bytes;
+	bool		 unchecked;	/* a login in it waits for authd */
 	struct segment_window window;
 	/* the copy, in the disk thread */
 	struct worker_job job;
@@ -68,6 +69,7 @@ give_up(struct compactor *c)
 	c->live = NULL;
 	c->nlive = c->cap = 0;
 	c->bytes = 0;
+	c->unchecked = false;
 	look_later(c);
 }
 
@@ -91,6 +93,18 @@ lives_there(struct store *s, uint64_t id, uint64_t segment, uint64_t offset)
 	there = m->segment == segment && m->offset == offset;
 	message_free(m, s->senders, s->routes);
 	return there;
+}
+
+/* It waits for authd's word on its login. */
+static bool
+is_unchecked(struct store *s, uint64_t id)
+{
+	struct message *m = store_message(s, id);
+	bool yes = m != NULL && m->login == MESSAGE_LOGIN_UNCHECKED;
+
+	if (m != NULL)
+		store_settle(s, m);
+	return yes;
 }
 
 static void
@@ -310,8 +324,10 @@ look_at_record(struct compactor *c)
 	if (fd == -1 || c->offset >= c->source->end || segment_reader_record(&c->window, fd,
 	    &c->source->header, c->offset, c->source->end, &r) != 0)
 		return false;
-	if (lives_there(s, r.h.message, c->source->header.number, c->offset))
+	if (lives_there(s, r.h.message, c->source->header.number, c->offset)) {
 		add_live(c, &r);
+		c->unchecked |= is_unchecked(s, r.h.message);
+	}
 	c->offset += r.h.total_bytes;
 	return true;
 }
@@ -331,7 +347,10 @@ on_step(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 	index_rest(c->q->store.index);
-	if (c->nlive == 0) {
+	/* Its ticket names the writer, which the header of the copy would not. */
+	if (c->unchecked)
+		c->source->flags |= SEGMENT_UNCHECKED;
+	if (c->nlive == 0 || c->unchecked) {
 		give_up(c);
 		return;
 	}
@@ -348,7 +367,7 @@ worth_it(const struct compactor *c, const struct segment *seg)
 	uint64_t now = clock_wall_ms();
 
 	return (seg->flags & (SEGMENT_SEALED | SEGMENT_DAMAGED | SEGMENT_REMOVING |
-	    SEGMENT_SYNCING)) == SEGMENT_SEALED &&
+	    SEGMENT_SYNCING | SEGMENT_UNCHECKED)) == SEGMENT_SEALED &&
 	    seg->header.kind == SEGMENT_SHARED && seg->live > 0 &&
 	    seg->watermark >= seg->end &&
 	    seg->live_bytes * 100 < seg->end * (uint64_t)conf->queue_compact_share &&

@@ -24,6 +24,8 @@ enum done_what {
 	DONE_FINISHED,		/* the whole message */
 	DONE_HELD,
 	DONE_RELEASED,
+	DONE_MARKS,		/* from here on: message_marks() of one that was relocated */
+	DONE_MARKS_LAST = DONE_MARKS + 31,
 	DONE_RECIPIENT_LEAST	/* from here on: done_recipient() */
 };
 

@@ -38,6 +38,9 @@ enum journal_event {
 
 /* In the flags of ROWS: all recipients that there are. */
 #define JOURNAL_ROWS_WHOLE	(1U << 31)
+/* message_marks(), 5 bits; 0 in files of before they were kept. */
+#define JOURNAL_ROWS_MARKS_SHIFT	16
+#define JOURNAL_ROWS_MARKS_MASK		31U
 
 struct journal_header {			/* 40 bytes */
 	uint64_t	magic;

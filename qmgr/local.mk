@@ -19,6 +19,7 @@ qmgr_libqmgr_a_SOURCES =	\
 	qmgr/done.h		\
 	qmgr/expand.c		\
 	qmgr/feed.c		\
+	qmgr/future.c		\
 	qmgr/index.c		\
 	qmgr/index.h		\
 	qmgr/jobs.c		\
@@ -41,6 +42,7 @@ qmgr_libqmgr_a_SOURCES =	\
 	qmgr/segments.h		\
 	qmgr/store.c		\
 	qmgr/store.h		\
+	qmgr/ticket.c		\
 	qmgr/worker.c		\
 	qmgr/worker.h		\
 	qmgr/writers.c

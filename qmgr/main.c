@@ -6,7 +6,8 @@
  *
  * Confined to the queue directory, as pk-qmgr, without network. It believes
  * of smtpd and bounce what their records say about their own messages, of
- * deliverers what became of their own jobs, of lookupd the routes.
+ * deliverers what became of their own jobs, of lookupd the routes, of authd
+ * whether a login is what a record says.
  */
 #include <string.h>
 
@@ -91,8 +92,8 @@ join(struct qmgr *q, enum ipc_role role, uint64_t instance, int fd)
 {
 	struct ipc_channel *ch;
 
-	if (role == IPC_ROLE_lookupd) {
-		ipc_pool_add(q->lookupd, fd, instance);
+	if (role == IPC_ROLE_lookupd || role == IPC_ROLE_authd) {
+		ipc_pool_add(role == IPC_ROLE_lookupd ? q->lookupd : q->authd, fd, instance);
 		return;
 	}
 	ch = ipc_channel_new(q->loop, fd, IPC_ROLE_qmgr, role, instance, &channel_ops, q);
@@ -239,6 +240,8 @@ open_queue(struct qmgr *q, const char *path)
 	q->sched->routes = q->store.routes;
 	store_recover(&q->store, alive, q);
 	q->lookupd = ipc_pool_new(q->loop, IPC_ROLE_qmgr, IPC_ROLE_lookupd);
+	q->authd = ipc_pool_new(q->loop, IPC_ROLE_qmgr, IPC_ROLE_authd);
+	tickets_init(q);
 	writers_init(q);
 	expander_init(q);
 	pressure_init(q);
@@ -250,6 +253,7 @@ open_queue(struct qmgr *q, const char *path)
 	xfree(self.early);
 	self.early = NULL;
 	store_checkpoint(&q->store, true);
+	future_init(q);
 	feeder_init(q);
 }
 
@@ -260,8 +264,10 @@ close_queue(struct qmgr *q)
 	admin_fini(q);
 	compactor_fini(q);
 	feeder_fini(q);
+	future_fini(q);
 	pressure_fini(q);
 	expander_fini(q);
+	tickets_fini(q);
 	writers_fini(q);
 	jobs_fini(q);
 	store_fini(&q->store);

@@ -32,7 +32,8 @@ struct message_row {
 	uint64_t	arrival_ms, dsn_of, due_ms, indexed_due;
 	uint32_t	envelope_bytes, header_bytes, nrcpts, nopen;
 	uint16_t	attempts, flags, sender_len, hold_len;
-	uint8_t		version, priority, dsn_kind, zero[5];
+	uint8_t		version, priority, dsn_kind, marks;
+	uint32_t	until_s;	/* with marks: 0 in rows of before they were kept */
 };
 _Static_assert(sizeof(struct message_row) == 96, "no padding in a row");
 
@@ -344,11 +345,24 @@ message_row_put(struct buf *b, const struct message *m)
 		.attempts = m->attempts, .flags = m->flags & MESSAGE_DISK_FLAGS,
 		.sender_len = (uint16_t)m->sender->len, .hold_len = (uint16_t)hold.len,
 		.version = ROW_VERSION, .priority = m->priority, .dsn_kind = m->dsn_kind,
+		.marks = (uint8_t)message_marks(m), .until_s = m->until_s,
 	};
 
 	buf_put(b, &row, sizeof(row));
 	buf_put(b, m->sender->text, m->sender->len);
 	buf_put_view(b, hold);
+}
+
+bool
+message_row_waits(struct view v)
+{
+	struct message_row row;
+
+	if (v.len < sizeof(row))
+		return false;
+	memcpy(&row, v.p, sizeof(row));
+	return row.version == ROW_VERSION && row.until_s != 0 &&
+	    (row.flags & MESSAGE_EXPANDED) == 0;
 }
 
 int
@@ -384,6 +398,8 @@ message_row_get(struct view v, uint64_t id, struct map *senders, struct message 
 	m->flags = row.flags & MESSAGE_DISK_FLAGS;
 	m->priority = row.priority;
 	m->dsn_kind = row.dsn_kind;
+	m->until_s = row.until_s;
+	message_set_marks(m, row.marks);
 	m->sender = sender_intern(senders, view_head(v, row.sender_len));
 	if (row.hold_len > 0)
 		m->hold = view_dup(view_from(v, row.sender_len));
@@ -412,9 +428,59 @@ message_class(const struct message *m)
 		return MESSAGE_CLASS_HOLD;
 	if ((m->flags & MESSAGE_KEPT) != 0)
 		return MESSAGE_CLASS_FAILED;
-	if ((m->flags & MESSAGE_EXPANDED) == 0)
+	if ((m->flags & MESSAGE_EXPANDED) == 0 && m->until_s == 0)
 		return MESSAGE_CLASS_INCOMING;
 	return MESSAGE_CLASS_DEFERRED;
+}
+
+/* ---- who brought it ---- */
+
+enum message_origin
+message_origin_of(enum ipc_role writer)
+{
+	switch (writer) {
+	case IPC_ROLE_smtpd:
+		return MESSAGE_ORIGIN_MX;
+	case IPC_ROLE_submission:
+		return MESSAGE_ORIGIN_SUBMISSION;
+	case IPC_ROLE_localsmtp:
+		return MESSAGE_ORIGIN_LOCAL;
+	case IPC_ROLE_bounce:
+		return MESSAGE_ORIGIN_OWN;
+	default:
+		return MESSAGE_ORIGIN_UNKNOWN;
+	}
+}
+
+const char *
+message_origin_name(const struct message *m)
+{
+	static const char *const names[MESSAGE_ORIGINS] = {
+		NULL, "mx", "submission", "local", "own",
+	};
+
+	return m->origin < MESSAGE_ORIGINS ? names[m->origin] : NULL;
+}
+
+unsigned
+message_marks(const struct message *m)
+{
+	return m->origin | (unsigned)m->login << 3;
+}
+
+void
+message_set_marks(struct message *m, unsigned marks)
+{
+	m->origin = (marks & 7) < MESSAGE_ORIGINS ? (uint8_t)(marks & 7) : 0;
+	m->login = (uint8_t)(marks >> 3 & 3);
+}
+
+uint64_t
+message_life_begin_ms(const struct message *m)
+{
+	uint64_t until = (uint64_t)m->until_s * 1000;
+
+	return until > m->arrival_ms ? until : m->arrival_ms;
 }
 
 uint64_t

@@ -17,6 +17,7 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "base/view.h"
+#include "ipc/ipc.h"
 
 struct route;
 
@@ -106,6 +107,28 @@ enum message_flag {
 	MESSAGE_ANNOUNCED	= 4096,	/* "queue active" was logged */
 };
 
+/*
+ * Who brought it: the role of its segment's writer says so, never its
+ * envelope. Three bits of a row.
+ */
+enum message_origin {
+	MESSAGE_ORIGIN_UNKNOWN,		/* an index of before this was kept */
+	MESSAGE_ORIGIN_MX,		/* strangers */
+	MESSAGE_ORIGIN_SUBMISSION,	/* users */
+	MESSAGE_ORIGIN_LOCAL,		/* this machine */
+	MESSAGE_ORIGIN_OWN,		/* we: a report */
+	MESSAGE_ORIGINS
+};
+
+/* What became of the login that its envelope states (ticket.c). Two bits. */
+enum message_login {
+	MESSAGE_LOGIN_NONE,		/* it states none */
+	MESSAGE_LOGIN_UNCHECKED,
+	MESSAGE_LOGIN_VERIFIED,
+	MESSAGE_LOGIN_DENIED,
+	MESSAGE_LOGINS
+};
+
 enum message_class {
 	MESSAGE_CLASS_INCOMING,
 	MESSAGE_CLASS_DEFERRED,		/* or active */
@@ -135,10 +158,13 @@ struct message {
 	uint32_t	nrcpts, nopen;
 	uint32_t	nbusy;		/* recipients queued, active or expanding */
 	uint32_t	njobs;		/* jobs and reports under way */
+	uint32_t	until_s;	/* wall seconds: not before (RFC 4865); 0: at once */
 	uint16_t	attempts;	/* of the expansion */
 	uint16_t	flags;
 	uint8_t		priority;
 	uint8_t		dsn_kind;
+	uint8_t		origin;		/* enum message_origin */
+	uint8_t		login;		/* enum message_login */
 	uint8_t		counted;	/* enum message_class + 1 in the totals, 0: not */
 };
 
@@ -195,11 +221,21 @@ int	recipient_row_get(struct view row, uint32_t index, struct map *routes,
 	    struct recipient **r_r);
 /* The hash of the first open recipient's route, or 0 when there are several. */
 void	message_row_put(struct buf *b, const struct message *m);
+/* Not expanded, and waits for a wall time. */
+bool	message_row_waits(struct view row);
 int	message_row_get(struct view row, uint64_t id, struct map *senders, struct message **m_r);
 /* Frees m with its recipients. It must be in no list. */
 void	message_free(struct message *m, struct map *senders, struct map *routes);
 
 enum message_class message_class(const struct message *m);
+enum message_origin message_origin_of(enum ipc_role writer);
+/* "mx", "submission", "local", "own"; NULL for an unknown one. */
+const char *message_origin_name(const struct message *m);
+/* Origin and login in a byte, as rows and events have them. */
+unsigned message_marks(const struct message *m);
+void	message_set_marks(struct message *m, unsigned marks);
+/* From when its lifetime counts: its arrival, or the end of its wait (RFC 4865 4.2). */
+uint64_t message_life_begin_ms(const struct message *m);
 /* Bytes of its record in the segment. */
 uint64_t message_record_bytes(const struct message *m);
 

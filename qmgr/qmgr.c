@@ -153,10 +153,11 @@ bool
 qmgr_recipient_deferred(struct qmgr *q, struct message *m, struct recipient *r,
     const struct conf *transport)
 {
-	uint64_t now = store_now_ms(&q->store), age, life;
+	uint64_t now = store_now_ms(&q->store), begin, age, life;
 
 	q->deferred++;
-	age = now > m->arrival_ms ? now - m->arrival_ms : 0;
+	begin = message_life_begin_ms(m);
+	age = now > begin ? now - begin : 0;
 	life = retry_lifetime_ms(q->conf, transport, m->sender->len == 0);
 	if (age >= life) {
 		qmgr_recipient_failed(q, m, r);
@@ -165,8 +166,8 @@ qmgr_recipient_deferred(struct qmgr *q, struct message *m, struct recipient *r,
 	r->state = RCPT_WAIT;
 	r->due_ms = now + retry_wait_ms(transport, r->attempts, m->id);
 	/* The last attempt is at the end of the lifetime, not an hour after it. */
-	if (r->due_ms > m->arrival_ms + life)
-		r->due_ms = m->arrival_ms + life > now + 1000 ? m->arrival_ms + life : now + 1000;
+	if (r->due_ms > begin + life)
+		r->due_ms = begin + life > now + 1000 ? begin + life : now + 1000;
 	if (q->conf->delay_warning_time > 0 && age >= q->conf->delay_warning_time &&
 	    wants(m, r, RECORD_NOTIFY_DELAY))
 		want_report(m, r, RECORD_DSN_DELAYED);
@@ -424,9 +425,28 @@ has_room(const struct qmgr *q, const struct message *m)
 	    recipient_count() < QMGR_RECIPIENTS_MAX);
 }
 
+/* Until then nothing is asked of lookupd either: routes of that day count. */
+static bool
+waits_for_time(struct qmgr *q, struct message *m)
+{
+	uint64_t release = store_release_ms(&q->store, m);
+
+	if (release <= store_now_ms(&q->store) || (m->flags & MESSAGE_EXPANDED) != 0)
+		return false;
+	if (m->due_ms != release) {
+		m->due_ms = release;
+		store_changed(&q->store, m);
+	}
+	return true;
+}
+
 void
 qmgr_activate(struct qmgr *q, struct message *m)
 {
+	if (tickets_wait(q, m) || waits_for_time(q, m)) {
+		store_settle(&q->store, m);
+		return;
+	}
 	if ((m->flags & MESSAGE_ACTIVE) == 0 && !is_still(m) && !q->draining &&
 	    has_room(q, m) && !q->sched->frozen_all) {
 		m->flags |= MESSAGE_ACTIVE;

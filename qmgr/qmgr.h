@@ -35,13 +35,15 @@ struct feeder;
 struct compactor;
 struct pressure;
 struct admin;
+struct tickets;
+struct future;
 
 struct qmgr {
 	struct child	*child;
 	struct loop	*loop;
 	const struct conf *conf;
 	struct store	 store;
-	struct ipc_pool	*lookupd;
+	struct ipc_pool	*lookupd, *authd;
 	struct writers	*writers;
 	struct jobs	*jobs;
 	struct expander	*expander;
@@ -51,6 +53,8 @@ struct qmgr {
 	struct compactor *compactor;
 	struct pressure	*pressure;
 	struct admin	*admin;
+	struct tickets	*tickets;
+	struct future	*future;
 	size_t		 nactive;	/* messages with MESSAGE_ACTIVE */
 	uint64_t	 forced_until_ms;	/* monotonic: a retry or flush was asked for */
 	bool		 draining;
@@ -134,6 +138,24 @@ void	expander_fini(struct qmgr *q);
 void	expander_start(struct qmgr *q, struct message *m);
 /* What was answered until now is not used for what comes. */
 void	expander_renew(struct qmgr *q);
+
+/* ---- ticket.c: the login that a message states ---- */
+
+void	tickets_init(struct qmgr *q);
+void	tickets_fini(struct qmgr *q);
+/*
+ * True: nothing is done with m before authd has answered (then
+ * qmgr_activate() is called again) or before m->due_ms; settle it. False: on
+ * with it; it may be on hold by now.
+ */
+bool	tickets_wait(struct qmgr *q, struct message *m);
+
+/* ---- future.c: mail that waits for a wall time ---- */
+
+void	future_init(struct qmgr *q);
+void	future_fini(struct qmgr *q);
+/* Follows a step of the clock, which is at wall_ms now. */
+void	future_look(struct qmgr *q, uint64_t wall_ms);
 
 /* ---- feed.c: from the index into memory ---- */
 

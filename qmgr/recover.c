@@ -28,7 +28,14 @@
 #include "base/num.h"
 #include "sys/fd.h"
 
-enum end_bits { END_FINISHED = 1, END_HELD = 2, END_KNOWN = 4, END_PARTIAL = 8 };
+enum end_bits {
+	END_FINISHED	= 1,
+	END_HELD	= 2,
+	END_KNOWN	= 4,
+	END_PARTIAL	= 8,
+	END_MARKED	= 16,
+};
+#define END_MARKS_SHIFT	8	/* message_marks() */
 
 /* ---- opening ---- */
 
@@ -175,6 +182,7 @@ read_meta(struct recovery *rec)
 	rec->journal = meta_u64(s, "journal", 0);
 	s->segments.next = meta_u64(s, "next_segment", 1);
 	s->open_recipients = meta_u64(s, "open_recipients", 0);
+	s->rows_skewed = meta_u64(s, "skew", 0) != 0;
 	if (index_get(s->index, INDEX_META, VIEW("counts"), &v) == 0 &&
 	    v.len == sizeof(s->counts))
 		memcpy(s->counts, v.p, sizeof(s->counts));
@@ -276,6 +284,12 @@ note_end(void *arg, uint64_t id, uint64_t what)
 	struct recovery *rec = arg;
 	uintptr_t end = (uintptr_t)map_get_u64(rec->ends, id);
 
+	if (what >= DONE_MARKS && what <= DONE_MARKS_LAST) {
+		end = (end & ((1U << END_MARKS_SHIFT) - 1)) | END_MARKED |
+		    (uintptr_t)(what - DONE_MARKS) << END_MARKS_SHIFT;
+		map_put_u64(rec->ends, id, (void *)end);
+		return;
+	}
 	switch (what) {
 	case DONE_FINISHED:
 		end |= END_FINISHED;
@@ -312,6 +326,9 @@ apply_end(struct recovery *rec, struct message *m, uintptr_t end)
 {
 	if ((end & END_PARTIAL) != 0)
 		m->flags |= MESSAGE_PARTIAL;
+	/* A copy by compaction: its segment's writer says nothing of it. */
+	if ((end & END_MARKED) != 0)
+		message_set_marks(m, (unsigned)(end >> END_MARKS_SHIFT));
 	if ((end & END_HELD) == 0 && (end & END_KNOWN) != 0) {
 		m->flags &= (uint16_t)~MESSAGE_HELD;
 		xfree(m->hold);

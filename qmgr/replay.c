@@ -126,7 +126,7 @@ static void
 replay_rows(struct store *s, struct cursor *c)
 {
 	struct message *m = store_message(s, take_n(c, 8));
-	unsigned flags = (unsigned)take_n(c, 4);
+	unsigned flags = (unsigned)take_n(c, 4), marks;
 	uint64_t n = take_n(c, 4);
 	uint32_t index, i;
 	size_t len;
@@ -153,6 +153,9 @@ replay_rows(struct store *s, struct cursor *c)
 		set_row(s, m, index, view_head(c->rest, len));
 		c->rest = view_from(c->rest, len);
 	}
+	marks = flags >> JOURNAL_ROWS_MARKS_SHIFT & JOURNAL_ROWS_MARKS_MASK;
+	if (marks != 0)
+		message_set_marks(m, marks);
 	m->flags = (uint16_t)((m->flags & ~(unsigned)MESSAGE_DISK_FLAGS) |
 	    (flags & MESSAGE_DISK_FLAGS) | MESSAGE_EXPANDED | MESSAGE_LOGGED);
 	count_open(s, m);
@@ -174,6 +177,9 @@ replay_message(struct store *s, struct cursor *c)
 	m->priority = row->priority;
 	m->due_ms = row->due_ms;
 	m->attempts = row->attempts;
+	m->until_s = row->until_s;
+	if (message_marks(row) != 0)
+		message_set_marks(m, message_marks(row));
 	xfree(m->hold);
 	m->hold = row->hold;
 	row->hold = NULL;

@@ -45,7 +45,7 @@ put_row(struct qmgr *q, struct buf *b, const struct message *m, const struct rec
 	};
 
 	if (kind == RECORD_DSN_DELAYED)
-		row.retry_until_ms = m->arrival_ms + q->conf->maximal_queue_lifetime;
+		row.retry_until_ms = message_life_begin_ms(m) + q->conf->maximal_queue_lifetime;
 	bounce_encode_row(b, &row);
 }
 

@@ -30,6 +30,7 @@ enum segment_flag {
 	SEGMENT_COMPACTING	= 128,
 	SEGMENT_STOCK		= 256,	/* not handed out yet */
 	SEGMENT_STATED		= 512,	/* its writer has spoken of it to this qmgr */
+	SEGMENT_UNCHECKED	= 1024,	/* not compacted: a login in it waits for authd */
 };
 
 struct segment {

@@ -30,6 +30,14 @@ store_now_ms(const struct store *s)
 	return s->wall_anchor_ms + (clock_mono_ms() - s->mono_anchor_ms);
 }
 
+uint64_t
+store_release_ms(const struct store *s, const struct message *m)
+{
+	int64_t release = (int64_t)m->until_s * 1000 - s->skew_ms;
+
+	return m->until_s == 0 || release < 1 ? 0 : (uint64_t)release;
+}
+
 /* ---- totals ---- */
 
 void
@@ -100,6 +108,7 @@ load_recipients(struct store *s, struct message *m)
 static struct message *
 load(struct store *s, uint64_t id)
 {
+	const struct segment *seg;
 	struct message *m;
 	struct view row;
 	char key[8];
@@ -117,6 +126,10 @@ load(struct store *s, uint64_t id)
 		return NULL;
 	}
 	m->flags |= MESSAGE_INDEXED;
+	/* A row of before this was kept. */
+	if (m->origin == MESSAGE_ORIGIN_UNKNOWN &&
+	    (seg = segments_get(&s->segments, m->segment)) != NULL)
+		m->origin = (uint8_t)message_origin_of(seg->role);
 	if ((m->flags & MESSAGE_EXPANDED) != 0) {
 		m->flags |= MESSAGE_LOGGED;
 		rc = load_recipients(s, m);
@@ -166,6 +179,15 @@ believed_arrival(const struct store *s, uint64_t arrival_ms)
 	return arrival_ms;
 }
 
+/* Not a moment early; rows have room for the year 2106. */
+static uint32_t
+until_seconds(uint64_t ms)
+{
+	uint64_t s = ms / 1000 + (ms % 1000 != 0);
+
+	return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
+}
+
 static struct message *
 message_from_record(struct store *s, const struct segment *seg, const struct segment_record *r,
     const struct record_envelope *e, bool from_bounce)
@@ -181,7 +203,11 @@ message_from_record(struct store *s, const struct segment *seg, const struct seg
 	m->envelope_bytes = r->h.envelope_bytes;
 	m->header_bytes = r->h.header_bytes;
 	m->arrival_ms = believed_arrival(s, e->arrival_ms);
-	m->due_ms = m->arrival_ms;
+	m->origin = (uint8_t)message_origin_of(seg->role);
+	m->login = e->login.len > 0 ? MESSAGE_LOGIN_UNCHECKED : MESSAGE_LOGIN_NONE;
+	if (e->hold_until_ms > e->arrival_ms)
+		m->until_s = until_seconds(e->hold_until_ms);
+	m->due_ms = store_release_ms(s, m) > m->arrival_ms ? store_release_ms(s, m) : m->arrival_ms;
 	m->nrcpts = m->nopen = e->nrecipients;
 	m->priority = (uint8_t)e->priority;
 	m->sender = sender_intern(s->senders, e->sender);
@@ -321,11 +347,17 @@ put_row(struct buf *b, const struct recipient *r)
 		memcpy(buf_data(b) + at, head, sizeof(head));
 }
 
+static uint32_t
+rows_flags(const struct message *m)
+{
+	return (m->flags & MESSAGE_DISK_FLAGS) | message_marks(m) << JOURNAL_ROWS_MARKS_SHIFT;
+}
+
 /* The whole list, if no file has it yet: an expansion is stored with its first result. */
 static void
 log_all_rows(struct store *s, struct message *m)
 {
-	uint32_t head[2] = { (m->flags & MESSAGE_DISK_FLAGS) | JOURNAL_ROWS_WHOLE, 0 }, i;
+	uint32_t head[2] = { rows_flags(m) | JOURNAL_ROWS_WHOLE, 0 }, i;
 	struct buf *b = journal_begin(s->journal, JOURNAL_ROWS);
 
 	for (i = 0; i < m->nrcpts; i++)
@@ -344,7 +376,7 @@ log_all_rows(struct store *s, struct message *m)
 void
 store_log_rows(struct store *s, struct message *m, struct recipient *const *rs, size_t n)
 {
-	uint32_t head[2] = { m->flags & MESSAGE_DISK_FLAGS, (uint32_t)n };
+	uint32_t head[2] = { rows_flags(m), (uint32_t)n };
 	struct buf *b;
 	size_t i;
 
@@ -441,9 +473,10 @@ store_relocate(struct store *s, struct message *m, uint64_t segment, uint64_t of
 		journal_end(s->journal);
 	}
 	leave_segment(s, m);
-	/* What is done of it must be known beside its new place. */
+	/* What is done of it must be known beside its new place, and who brought it. */
 	if ((m->flags & MESSAGE_HELD) != 0)
 		done_add(&s->done, segment, m->id, DONE_HELD);
+	done_add(&s->done, segment, m->id, DONE_MARKS + message_marks(m));
 	for (i = 0; m->rcpts != NULL && i < m->nrcpts; i++)
 		if (m->rcpts[i] != NULL && (m->rcpts[i]->flags & RCPT_CLOSED) != 0)
 			done_add(&s->done, segment, m->id,

@@ -73,6 +73,8 @@ struct store {
 	uint64_t	 counts[MESSAGE_CLASSES];
 	uint64_t	 open_recipients;
 	uint64_t	 wall_anchor_ms, mono_anchor_ms;
+	bool		 rows_skewed;	/* a process before us saw the clock step */
+	int64_t		 skew_ms;	/* the wall clock by now, against store_now_ms() */
 	uint64_t	 evict_after_ms;	/* waiting longer than this leaves memory */
 	bool		 recovering;
 	bool		 checkpoint_failed;	/* the disk is full */
@@ -95,6 +97,12 @@ void	store_drop(struct store *s);
 
 /* Wall time that does not step (F6): anchored at start, kept by the monotonic clock. */
 uint64_t store_now_ms(const struct store *s);
+
+/*
+ * When m may go first (HOLD_UNTIL_MS, RFC 4865), on store_now_ms()'s clock; 0:
+ * at any time. What is promised is a wall time: future.c follows its steps.
+ */
+uint64_t store_release_ms(const struct store *s, const struct message *m);
 
 /* ---- messages ---- */
 
@@ -148,6 +156,8 @@ void	store_log_rows(struct store *s, struct message *m, struct recipient *const 
  */
 bool	store_rows_durable(struct store *s, struct message *m);
 void	store_log_message(struct store *s, struct message *m);
+/* m's own row differs: the next checkpoint has it, the journal not. */
+void	store_changed(struct store *s, struct message *m);
 /* A report was taken in. */
 void	store_log_dsn(struct store *s, uint64_t id);
 void	store_log_scope(struct store *s, bool on, unsigned kind, struct view name);

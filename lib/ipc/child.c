@@ -166,7 +166,7 @@ configured_first(struct child *c)
 	enum log_level level;
 
 	c->program =
-	    xasprintf("%s/%s", c->conf->syslog_name, ipc_role_name(c->role));
+	    xasprintf("%s/%s", c->conf->syslog_name, ipc_role_log_name(c->role));
 	log_init(c->program);
 	if (log_level_parse(c->conf->log_level, &level))
 		log_set_level(level);

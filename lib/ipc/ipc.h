@@ -39,6 +39,8 @@ enum ipc_role {
 	IPC_ROLES
 };
 const char *ipc_role_name(enum ipc_role role);
+/* As log lines have it behind syslog_name: "submission/smtpd", Postfix's habit. */
+const char *ipc_role_log_name(enum ipc_role role);
 /* smtpd, submission or localsmtp: the program smtpd, one role a class of listeners. */
 bool	ipc_role_accepts(enum ipc_role role);
 /* IPC_ROLE_none if there is no such name. */

@@ -119,6 +119,19 @@ ipc_role_name(enum ipc_role role)
 	return role < IPC_ROLES ? roles[role].name : "?";
 }
 
+const char *
+ipc_role_log_name(enum ipc_role role)
+{
+	switch (role) {
+	case IPC_ROLE_submission:
+		return "submission/smtpd";
+	case IPC_ROLE_localsmtp:
+		return "local/smtpd";
+	default:
+		return ipc_role_name(role);
+	}
+}
+
 enum ipc_role
 ipc_role_parse(struct view name)
 {

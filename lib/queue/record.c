@@ -239,6 +239,17 @@ take_enum(struct view v, unsigned count, unsigned *n_r)
 }
 
 static int
+take_bool(struct view v, bool *yes_r)
+{
+	uint64_t n;
+
+	if (take_u64(v, 1, &n) != 0)
+		return PK_EFORMAT;
+	*yes_r = n == 1;
+	return 0;
+}
+
+static int
 take_text(struct view v, struct view *v_r)
 {
 	if (!text_ok(v))
@@ -251,8 +262,6 @@ take_text(struct view v, struct view *v_r)
 static int
 envelope_field(struct record_envelope *e, unsigned tag, struct view v)
 {
-	uint64_t n;
-
 	switch (tag) {
 	case ENVELOPE_SENDER:		return take_text(v, &e->sender);
 	case ENVELOPE_ENVID:		return take_text(v, &e->envid);
@@ -266,6 +275,7 @@ envelope_field(struct record_envelope *e, unsigned tag, struct view v)
 	case ENVELOPE_ARRIVAL_MS:	return take_u64(v, UINT64_MAX, &e->arrival_ms);
 	case ENVELOPE_DSN_OF:		return take_u64(v, UINT64_MAX, &e->dsn_of);
 	case ENVELOPE_LINE_MAX:		return take_u64(v, UINT64_MAX, &e->line_max);
+	case ENVELOPE_HOLD_UNTIL_MS:	return take_u64(v, UINT64_MAX, &e->hold_until_ms);
 	case ENVELOPE_PRIORITY:		return take_enum(v, 5, &e->priority);
 	case ENVELOPE_BODY:		return take_enum(v, RECORD_BODIES, &e->body);
 	case ENVELOPE_RET:		return take_enum(v, RECORD_RETS, &e->ret);
@@ -279,11 +289,9 @@ envelope_field(struct record_envelope *e, unsigned tag, struct view v)
 	case ENVELOPE_HOLD:
 		e->has_hold = true;
 		return take_text(v, &e->hold);
-	case ENVELOPE_UTF8:
-		if (take_u64(v, 1, &n) != 0)
-			return PK_EFORMAT;
-		e->utf8 = n == 1;
-		return 0;
+	case ENVELOPE_UTF8:		return take_bool(v, &e->utf8);
+	case ENVELOPE_REQUIRETLS:	return take_bool(v, &e->requiretls);
+	case ENVELOPE_TLS_OPTIONAL:	return take_bool(v, &e->tls_optional);
 	default:
 		return tag % 2 == 0 ? 0 : PK_EFORMAT;
 	}

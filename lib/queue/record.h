@@ -144,9 +144,9 @@ struct record_envelope {		/* views into the envelope's bytes */
 	struct view	sender, envid, hold, listener, client_addr, client_name, helo, protocol;
 	struct view	message_id, login, ticket, dsn_rcpts;
 	bool		has_hold;
-	uint64_t	arrival_ms, dsn_of, line_max;
+	uint64_t	arrival_ms, dsn_of, line_max, hold_until_ms;
 	unsigned	priority, body, ret, dsn_kind;
-	bool		utf8;
+	bool		utf8, requiretls, tls_optional;
 	struct view	recipients;	/* the fields from the first RECIPIENT on */
 	uint32_t	nrecipients;
 };

@@ -4,8 +4,9 @@ import re
 import shutil
 import subprocess
 
+from harness import smtp
 from harness.smtp import Sink
-from harness.suite import Skip, Suite, wait_for
+from harness.suite import Skip, Suite, free_port, wait_for
 
 HELLO = b"From: a@src.test\r\nSubject: hello\r\nMessage-ID: <m1@src.test>\r\n\r\nhello\r\n"
 
@@ -114,3 +115,57 @@ def test_rotation():
         for _ in range(30):
             s.send("alice@example.test", HELLO)
         wait_for("a rotated file", lambda: __import__("os").path.exists(s.log_file + ".1"))
+
+
+def test_class_is_in_program_name():
+    """Whose session it was: Postfix's habit postfix/submission/smtpd[pid]; also in listings."""
+    port = free_port()
+    sink, s = story()
+    with sink, s:
+        s.write_conf(listeners=s.conf["listeners"] +
+                     ", submission:inet:127.0.0.1:%d" % port,
+                     submission_listener_class="submission")
+        s.postkeep("reload")
+        wait_for("the new listener", lambda: listens(port))
+        with smtp.Client(port, source="127.0.0.67") as c:
+            c.ehlo()
+            c.cmd("MAIL FROM:<spam@src.test>")
+            c.expect(554, "RCPT TO:<x@far.test>")
+            c.cmd("QUIT")
+        with smtp.Client(port) as c:
+            c.ehlo()
+            busy = c.send("alice@example.test", ["busy@far.test"], HELLO)
+        s.wait_log(r"postkeep/submission/smtpd\[\d+\]: connect from \S+\[127\.0\.0\.67\]")
+        s.wait_log(r"postkeep/submission/smtpd\[\d+\]: NOQUEUE: reject: RCPT from")
+        s.wait_log(busy + r": to=<busy@far\.test>, .* status=deferred")
+        by_id = {m["id"]: m for m in s.queue()}
+        assert by_id.pop(busy)["class"] == "submission"
+        assert {m["class"] for m in by_id.values()} == {"mx"}, by_id
+        s.stop()
+        s.start()
+        by_id = {m["id"]: m["class"] for m in s.queue()}
+        assert by_id.pop(busy) == "submission"
+        assert set(by_id.values()) == {"mx"}, by_id
+        assert "class submission" in s.adminctl("trace", busy).stdout
+        if shutil.which("pflogsumm"):
+            r = subprocess.run(["pflogsumm", "--syslog-name=postkeep", s.log_file],
+                               capture_output=True, text=True, timeout=60)
+            assert re.search(r"^\s*2\s+rejected|^\s*3\s+rejected", r.stdout, re.M), r.stdout
+        if shutil.which("fail2ban-regex"):
+            text = open("/etc/fail2ban/filter.d/postfix.conf").read()
+            copy = s.write("postkeep.conf", text.replace("postfix(", "post(?:fix|keep)(")
+                           .replace("_daemon = postfix", "_daemon = postkeep"))
+            s.write("common.conf", open("/etc/fail2ban/filter.d/common.conf").read())
+            only = s.write("only.log", "".join(
+                line + "\n" for line in s.log().splitlines() if "/submission/smtpd" in line))
+            r = subprocess.run(["fail2ban-regex", only, copy + "[mode=aggressive]"],
+                               capture_output=True, text=True, timeout=60)
+            assert re.search(r"Failregex: [1-9]", r.stdout), r.stdout[-2000:]
+
+
+def listens(port):
+    try:
+        smtp.Client(port, timeout=2).close()
+        return True
+    except (OSError, AssertionError):
+        return False
