@@ -42,6 +42,9 @@ enum proc_state {
 struct master;
 struct slot;
 
+/* Channels that a process waits for at once; more are forgotten until it is replaced. */
+#define PROC_LOST_MAX	16
+
 struct proc {
 	struct master	*master;
 	struct slot	*slot;
@@ -55,6 +58,12 @@ struct proc {
 	uint64_t	 deadline_ms;	/* READY, or the end, by then; 0: none */
 	uint64_t	 report;	/* FLAGS of READY */
 	bool		 killed;
+	struct loop_timer rejoin;	/* makes the channels that it lost anew */
+	struct {
+		enum ipc_role	role;
+		uint64_t	instance;
+	}		 lost[PROC_LOST_MAX];
+	unsigned	 nlost;
 	TAILQ_ENTRY(proc) link;
 };
 
@@ -117,6 +126,8 @@ unsigned role_count(const struct conf *c, enum ipc_role role);
 bool	role_exclusive(enum ipc_role role);
 bool	role_has_admin(enum ipc_role role);
 bool	role_talks(enum ipc_role a, enum ipc_role b);
+/* Appends to the queue. */
+bool	role_writes(enum ipc_role role);
 /* The acceptors' pools: which role serves listeners of a class. */
 enum ipc_role role_of_class(enum child_listener_class class);
 enum child_listener_class role_listener_class(const struct conf *c,

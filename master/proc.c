@@ -228,7 +228,7 @@ static bool
 may_join(const struct proc *p, const struct proc *q)
 {
 	bool leaves = q->state == PROC_DRAINING || q == q->slot->old;
-	bool writes = ipc_role_accepts(q->slot->role) || q->slot->role == IPC_ROLE_bounce;
+	bool writes = role_writes(q->slot->role);
 
 	if (q == p || q->control == NULL || q->killed)
 		return false;
@@ -298,6 +298,84 @@ take_page(struct master *m)
 
 /* ---- what it says ---- */
 
+static struct proc *
+proc_by_instance(struct master *m, enum ipc_role role, uint64_t instance)
+{
+	struct proc *p;
+
+	TAILQ_FOREACH(p, &m->procs, link)
+		if (p->slot->role == role && p->instance == instance)
+			return p;
+	return NULL;
+}
+
+/*
+ * A writer that qmgr has cut off counts as dead: its segments are sealed, and
+ * what it would still answer 250 is behind their end. It ends, and is replaced.
+ */
+static bool
+end_writer(struct proc *a, struct proc *b)
+{
+	struct proc *writer = a->slot->role == IPC_ROLE_qmgr ? b : a;
+	struct proc *other = writer == a ? b : a;
+
+	if (other->slot->role != IPC_ROLE_qmgr || !role_writes(writer->slot->role))
+		return false;
+	log_error("%s[%ld] lost the queue: it is replaced", ipc_role_name(writer->slot->role),
+	    (long)writer->pid);
+	proc_kill(writer);
+	return true;
+}
+
+static void
+rejoin(void *arg)
+{
+	struct proc *p = arg, *q;
+	unsigned i;
+
+	for (i = 0; i < p->nlost && p->control != NULL; i++) {
+		q = proc_by_instance(p->master, p->lost[i].role, p->lost[i].instance);
+		if (q != NULL && may_join(p, q) && role_talks(p->slot->role, q->slot->role))
+			connect_pair(p, q);
+	}
+	p->nlost = 0;
+}
+
+/*
+ * Once a second and no more: who lies, or is lied about, does not turn the
+ * others from their work. Nobody is ended for what a sibling says of it, but
+ * for a writer that qmgr does not know any more.
+ */
+static int
+on_channel_lost(struct proc *p, struct ipc_msg *msg)
+{
+	uint64_t role = 0, instance = 0;
+	struct ipc_in in;
+	struct proc *q;
+	unsigned i;
+
+	ipc_in_init(&in, msg);
+	ipc_get_range(&in, IPC_F_ROLE, 1, IPC_ROLES - 1, &role);
+	ipc_get_u64(&in, IPC_F_INSTANCE, &instance);
+	if (ipc_in_end(&in) != 0)
+		return PK_EPROTO;
+	q = proc_by_instance(p->master, (enum ipc_role)role, instance);
+	if (q == NULL || end_writer(p, q))
+		return 0;
+	for (i = 0; i < p->nlost; i++)
+		if (p->lost[i].role == role && p->lost[i].instance == instance)
+			return 0;
+	if (p->nlost == PROC_LOST_MAX)
+		return 0;
+	p->lost[p->nlost].role = (enum ipc_role)role;
+	p->lost[p->nlost++].instance = instance;
+	if (p->nlost == 1) {
+		loop_timer_init(&p->rejoin, rejoin, p);
+		loop_timer_set(p->master->loop, &p->rejoin, 1000);
+	}
+	return 0;
+}
+
 static int
 control_message(struct ipc_channel *ch, struct ipc_msg *msg, void *arg)
 {
@@ -306,6 +384,8 @@ control_message(struct ipc_channel *ch, struct ipc_msg *msg, void *arg)
 	struct ipc_in in;
 
 	(void)ch;
+	if (msg->type == IPC_CHANNEL_LOST)
+		return on_channel_lost(p, msg);
 	if (msg->type != IPC_READY || p->state != PROC_STARTING)
 		return msg->type == IPC_READY ? 0 : PK_EPROTO;
 	ipc_in_init(&in, msg);
@@ -420,6 +500,8 @@ proc_free(struct master *m, struct proc *p)
 {
 	if (p->slot->role == IPC_ROLE_logd && p == p->slot->proc)
 		masterlog_channel(-1, 0);
+	if (p->nlost > 0)
+		loop_timer_clear(m->loop, &p->rejoin);
 	ipc_channel_free(&p->control);
 	fd_close(&p->fd);
 	if (p->page != 0 && stats_retire_page(m->stats_fd, p->page) == 0)

@@ -99,6 +99,12 @@ role_talks(enum ipc_role a, enum ipc_role b)
 	return false;
 }
 
+bool
+role_writes(enum ipc_role role)
+{
+	return ipc_role_accepts(role) || role == IPC_ROLE_bounce;
+}
+
 /* One a core, at most 4: more event loops would only take turns. */
 static unsigned
 per_core(int64_t configured)

@@ -216,12 +216,24 @@ channel_stop(struct ipc_channel *ch)
 		ipc_pool_remove(ch->pool, ch);
 }
 
+static void (*loss_fn)(enum ipc_role peer, uint64_t instance, void *arg);
+static void *loss_arg;
+
+void
+ipc_channel_on_loss(void (*fn)(enum ipc_role peer, uint64_t instance, void *arg), void *arg)
+{
+	loss_fn = fn;
+	loss_arg = arg;
+}
+
 static void
 channel_close(struct ipc_channel *ch, int why)
 {
 	if (ch->dead)
 		return;
 	ch->busy++;
+	if (why != PK_EPEER && loss_fn != NULL)
+		loss_fn(ch->peer, ch->instance, loss_arg);
 	channel_stop(ch);
 	ipc_calls_lost(ch, PK_EPEER);
 	/* A call's owner may have freed us: then ours may be gone as well. */

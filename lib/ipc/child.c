@@ -35,6 +35,11 @@
 #define ORPHAN_DRAIN_MS		5000
 #define STATUS_NO_MASTER	75
 
+#ifdef PK_ATTACK
+/* tests/attack/agent.c: what a test makes of a process that was taken over. */
+void	child_attack(struct loop *l, const char *runtime_directory, const char *role);
+#endif
+
 struct child {
 	enum ipc_role	 role;
 	const struct child_ops *ops;
@@ -483,6 +488,22 @@ ignore_signals(void)
 	(void)signal(SIGHUP, SIG_IGN);
 }
 
+/* Without master's help the two of us would be strangers as long as both live. */
+static void
+channel_lost(enum ipc_role peer, uint64_t instance, void *arg)
+{
+	struct child *c = arg;
+	struct ipc_out o;
+
+	if (peer == IPC_ROLE_master || peer == IPC_ROLE_adminctl || c->control == NULL ||
+	    c->exiting)
+		return;
+	ipc_out_init(&o, IPC_CHANNEL_LOST);
+	ipc_put_u64(&o, IPC_F_ROLE, peer);
+	ipc_put_u64(&o, IPC_F_INSTANCE, instance);
+	(void)ipc_send(c->control, &o);
+}
+
 struct child *
 child_begin(int argc, char **argv, const struct child_spec *spec)
 {
@@ -508,6 +529,10 @@ child_begin(int argc, char **argv, const struct child_spec *spec)
 	    IPC_ROLE_master, 0, &control_ops, c);
 	while (!c->started)
 		loop_turn(c->loop, -1);
+	ipc_channel_on_loss(channel_lost, c);
+#ifdef PK_ATTACK
+	child_attack(c->loop, c->conf->runtime_directory, ipc_role_name(c->role));
+#endif
 	return c;
 }
 
@@ -609,6 +634,7 @@ child_run(struct child *c)
 	/* Peers see their channels close after our last words. */
 	loop_turn(c->loop, 0);
 	admin_listener_free(&c->admin);
+	ipc_channel_on_loss(NULL, NULL);
 	ipc_channel_free(&c->control);
 	if (c->role != IPC_ROLE_logd)
 		child_log_fini();

@@ -157,6 +157,12 @@ struct ipc_channel *ipc_channel_adopt(struct loop *l, int fd, enum ipc_role self
 	    const struct ipc_channel_ops *ops, void *arg);
 /* Closes; outstanding calls get PK_ECANCEL; `closed` is not called. Safe inside callbacks. */
 void	ipc_channel_free(struct ipc_channel **ch);
+/*
+ * A process with a master: told of each channel to a sibling that ended though
+ * the sibling may live on (a violation, a peer that does not read). NULL: nobody.
+ */
+void	ipc_channel_on_loss(void (*fn)(enum ipc_role peer, uint64_t instance, void *arg),
+	    void *arg);
 enum ipc_role ipc_channel_peer(const struct ipc_channel *ch);
 uint64_t ipc_channel_instance(const struct ipc_channel *ch);
 void	ipc_channel_set_arg(struct ipc_channel *ch, void *arg);

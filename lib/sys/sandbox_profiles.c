@@ -54,8 +54,12 @@
 #define SOCKET_TYPE(type)						\
 	BITS(1, 0xffffffffU & ~(unsigned)(SOCK_CLOEXEC | SOCK_NONBLOCK), type)
 #define NOT_EXECUTABLE(arg)	BITS(arg, PROT_EXEC, 0)
+/* O_PATH is not Landlock's business: it would name what may not be read. */
 #define OPEN_READ_ONLY(arg)						\
-	BITS(arg, O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), O_RDONLY)
+	BITS(arg, O_ACCMODE | O_CREAT | O_TRUNC | O_PATH |		\
+	    (O_TMPFILE & ~O_DIRECTORY), O_RDONLY)
+/* Neither set-uid nor set-gid. */
+#define PLAIN_MODE(arg)		BITS(arg, 06000, 0)
 /* A thread: shares memory, files and signals; no name space of its own. */
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 #define IS_THREAD							\
@@ -216,8 +220,8 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(FREAD | FWRITE, fadvise64),
 
 	/* ---- FILES_WRITE ---- */
-	CALL(FWRITE, openat),
-	CALL(FWRITE, open),
+	WHEN(FWRITE, openat, PLAIN_MODE(3)),
+	WHEN(FWRITE, open, PLAIN_MODE(2)),
 	/* Its flags are in memory: RESOLVE_BENEATH for paths made of addresses. */
 	CALL(FWRITE, openat2),
 	CALL(FWRITE, mkdir),
@@ -230,7 +234,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(FWRITE, unlink),
 	CALL(FWRITE, unlinkat),
 	CALL(FWRITE, rmdir),
-	CALL(FWRITE, fchmod),
+	WHEN(FWRITE, fchmod, PLAIN_MODE(1)),
 	CALL(FWRITE, umask),
 	CALL(FWRITE, utimensat),
 	CALL(FWRITE | MMAPF, flock),
