@@ -99,6 +99,10 @@ static const struct command_arg config_diff_args[] = {
 	{ "file", ARG_OPTIONAL, "another main.cf (default: what the suite runs with)" },
 	END_ARGS
 };
+static const struct command_arg certificate_args[] = {
+	{ "name", ARG_REQUIRED, "a server name, default, client, a serial number or a fingerprint" },
+	END_ARGS
+};
 static const struct command_arg level_args[] = {
 	{ "level", ARG_REQUIRED, "debug, info, warn or error" },
 	END_ARGS
@@ -175,6 +179,19 @@ static const struct column table_columns[] = {
 	{ "error", "ERROR", COL_TEXT },
 	END_COLUMNS
 };
+static const struct column certificate_columns[] = {
+	{ "use", "USE", COL_TEXT },
+	{ "names", "NAMES", COL_LIST },
+	{ "kind", "KEY", COL_TEXT },
+	{ "issuer", "ISSUER", COL_TEXT },
+	{ "serial", "SERIAL", COL_TEXT },
+	{ "not_after_ms", "NOT AFTER", COL_TIME },
+	{ "days_left", "DAYS", COL_NUMBER },
+	{ "file", "FILE", COL_TEXT },
+	{ "fingerprint_sha256", "SHA256", COL_TEXT },
+	{ "in_use_by", "IN USE BY", COL_LIST },
+	END_COLUMNS
+};
 static const struct column override_columns[] = {
 	{ "name", "NAME", COL_TEXT },
 	{ "type", "TYPE", COL_TEXT },
@@ -248,6 +265,14 @@ const struct command commands[] = {
 	    "Lists the tables that the configuration names" },
 	{ "lookup address", ASK(lookupd, "lookup address"), address_args, NULL, NULL, NULL, NULL,
 	    "Says what an address is here, and where mail for it goes" },
+	{ "tls certificates", ASK(certd, "tls certificates"), NULL, "certificates",
+	    certificate_columns, NULL, NULL, "Lists the certificates in use" },
+	{ "tls certificate show", ASK(certd, "tls certificate show"), certificate_args, NULL, NULL,
+	    NULL, NULL, "Shows a certificate with its chain and the names in it" },
+	{ "tls reload", ASK(certd, "tls reload"), NULL, NULL, NULL, NULL, NULL,
+	    "Reads keys and certificates now; bad ones are named and the old ones stay" },
+	{ "tls ticket-keys rotate", ASK(certd, "tls ticket-keys rotate"), NULL, NULL, NULL, NULL,
+	    NULL, "Makes a new session ticket secret; the ones before still open tickets" },
 	{ "config show", HERE, config_show_args, NULL, NULL, NULL, run_config_show,
 	    "Prints parameters" },
 	{ "config check", HERE, NULL, NULL, NULL, NULL, run_config_check,

@@ -29,6 +29,7 @@ static const unsigned kept[] = {
 	CAP_KILL,
 	CAP_CHOWN, CAP_FOWNER,		/* directories that a reload names */
 	CAP_DAC_OVERRIDE,		/* pid file, sockets */
+	CAP_DAC_READ_SEARCH,		/* certd keeps it: keys of root, renewed as it runs */
 	CAP_NET_BIND_SERVICE,		/* listeners that a reload opens */
 	CAP_SYS_PTRACE,			/* /proc/PID/root of other users, for system confinement */
 };
@@ -36,8 +37,12 @@ static const unsigned kept[] = {
 void
 privileges_limits(void)
 {
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit r, more;
 
+	/* certd locks its memory; nobody else has a call for it. */
+	if (setrlimit(RLIMIT_MEMLOCK, &all) == -1)
+		log_debug("memory cannot be locked without a limit: %s", strerror(errno));
 	if (getrlimit(RLIMIT_NOFILE, &r) == -1)
 		return;
 	if (r.rlim_max < NOFILE_WANTED) {

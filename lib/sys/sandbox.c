@@ -31,6 +31,7 @@ struct identity {
 	uid_t	 uid;
 	gid_t	 gid;
 	bool	 change;
+	bool	 read_any;	/* CAP_DAC_READ_SEARCH stays */
 };
 
 void
@@ -56,6 +57,9 @@ find_user(const struct sandbox_spec *spec, struct identity *id_r)
 	id_r->uid = (uid_t)-1;
 	id_r->gid = (gid_t)-1;
 	id_r->change = false;
+	id_r->read_any = spec->read_any && landlock_abi() > 0 &&
+	    capng_get_caps_process() == 0 &&
+	    capng_have_capability(CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);
 	if (spec->user == NULL || spec->development)
 		return 0;
 	errno = 0;
@@ -135,7 +139,7 @@ is_for_good(const struct identity *id)
 }
 
 static bool
-has_no_capability(void)
+has_no_capability(const struct identity *id)
 {
 	int cap;
 
@@ -147,8 +151,15 @@ has_no_capability(void)
 		    1)
 			return false;
 	}
-	return capng_get_caps_process() == 0 &&
-	    capng_have_capabilities(CAPNG_SELECT_CAPS) == CAPNG_NONE;
+	if (capng_get_caps_process() != 0)
+		return false;
+	if (id->read_any) {
+		if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_DAC_READ_SEARCH))
+			return false;
+		capng_updatev(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+		    CAP_DAC_READ_SEARCH, -1);
+	}
+	return capng_have_capabilities(CAPNG_SELECT_CAPS) == CAPNG_NONE;
 }
 
 static int
@@ -179,17 +190,22 @@ change_identity(const struct identity *id, struct sandbox_report *report,
 	if (setresgid(id->gid, id->gid, id->gid) == -1)
 		return PK_ESYS;
 	*what_r = "user id";
+	if (id->read_any && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1)
+		return PK_ESYS;
 	if (setresuid(id->uid, id->uid, id->uid) == -1)
 		return PK_ESYS;
 	*what_r = "capabilities";
 	capng_clear(CAPNG_SELECT_CAPS);
+	if (id->read_any)
+		capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+		    CAP_DAC_READ_SEARCH, -1);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		return PK_EPERM;
 	*what_r = "user id: root can be regained";
 	if (!is_for_good(id))
 		return PK_EPERM;
 	*what_r = "capabilities are left";
-	if (!has_no_capability())
+	if (!has_no_capability(id))
 		return PK_EPERM;
 	report->user_changed = report->caps_dropped = true;
 	return 0;

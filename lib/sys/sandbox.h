@@ -56,6 +56,11 @@ struct sandbox_spec {
 	uint64_t	 rlimit_nofile;	/* 0: as inherited */
 	uint64_t	 rlimit_fsize;	/* bytes; 0: as inherited */
 	bool		 development;	/* not root: do what can be done, say the rest */
+	/*
+	 * Keeps CAP_DAC_READ_SEARCH alone, where the kernel has Landlock: files in
+	 * `paths` are read whoever owns them (certd: keys are root's).
+	 */
+	bool		 read_any;
 };
 
 /* What came to be in force, bit by bit; for the log line at start. */

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "sys/fd.h"
@@ -210,6 +211,21 @@ const char *
 table_file(const struct table *t)
 {
 	return t->path;
+}
+
+int
+table_each(const struct table *t, void (*fn)(struct view key, struct view value, void *arg),
+    void *arg)
+{
+	size_t cursor = 0;
+	struct view key;
+	void *value;
+
+	if (t->type->get != table_map_get)
+		return PK_EUNSUPPORTED;
+	while (map_next(t->data, &cursor, &key, &value))
+		fn(key, view_str(value), arg);
+	return 0;
 }
 
 static bool

@@ -51,6 +51,12 @@ size_t	table_count(const struct table *t);		/* entries; 0 if not known */
  * table cannot tell now; logged).
  */
 int	table_get(struct table *t, struct view key, struct buf *value_r);
+/*
+ * Calls fn for each entry, in no order: of a table that lists its keys
+ * (inline, texthash); PK_EUNSUPPORTED of any other.
+ */
+int	table_each(const struct table *t,
+	    void (*fn)(struct view key, struct view value, void *arg), void *arg);
 /* File that the table is read from, NULL if none: Landlock needs to know. */
 const char *table_file(const struct table *t);
 
