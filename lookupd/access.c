@@ -181,6 +181,32 @@ look_list(struct resolver *r, struct view param, struct view query, bool *found_
 	    domain_parse_ip(addr, &lit) == 0 ? &lit : NULL, found_r);
 }
 
+/* ---- smtpd_sender_login_maps ---- */
+
+static int
+look_login(struct resolver *r, struct view tables, struct view sender, struct buf *value_r,
+    struct buf *key_r)
+{
+	struct view rest = tables, item;
+	struct rcpt a;
+	char *maps;
+	int error;
+
+	while (conf_list_next(&rest, &item))
+		if (!tables_named(r->tables, item))
+			return PK_EPERM;
+	rcpt_init(&a);
+	error = resolver_rcpt(r, sender, &a) != 0 ? PK_ENOENT : 0;
+	if (error == 0) {
+		maps = view_dup(tables);
+		error = resolver_find(r, maps, &a, 0, value_r, NULL);
+		buf_put_view(key_r, buf_view(&a.text));
+		xfree(maps);
+	}
+	rcpt_fini(&a);
+	return error;
+}
+
 int
 resolver_access(struct resolver *r, struct view table, struct view query,
     enum access_kind kind, struct buf *value_r, struct buf *key_r)
@@ -197,6 +223,8 @@ resolver_access(struct resolver *r, struct view table, struct view query,
 		}
 		return error == 0 && !found ? PK_ENOENT : error;
 	}
+	if (kind == ACCESS_LOGIN)
+		return look_login(r, table, query, value_r, key_r);
 	if (!tables_named(r->tables, table))
 		return PK_EPERM;
 	q.pattern = tables_is_pattern(r->tables, table);

@@ -182,10 +182,20 @@ auth_forget(struct session *s)
 	s->auth = NULL;
 }
 
-void
-auth_limit_key(const struct session *s, uint8_t key[8])
+/*
+ * A row of the clients' table: 8 bytes are no address, so a login never is
+ * counted as a client's.
+ */
+bool
+auth_over_limit(struct session *s, enum client_event event, int64_t limit, uint32_t *count_r)
 {
-	uint64_t h = XXH3_64bits(s->auth->login, strlen(s->auth->login));
+	const char *login = auth_login(s);
+	uint64_t key;
 
-	memcpy(key, &h, sizeof(h));
+	if (login == NULL || limit == 0)
+		return false;
+	key = XXH3_64bits(login, strlen(login));
+	*count_r = client_limits_count(s->w->limits, (const uint8_t *)&key, sizeof(key), event,
+	    s->policy->conf->anvil_rate_time_unit, loop_now_ms(s->w->loop));
+	return *count_r > limit;
 }

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/view.h"
 #include "ipc/auth.h"
+#include "sys/client_limits.h"
 
 struct policy;
 struct session;
@@ -86,7 +87,12 @@ void	auth_describe(const struct session *s, struct auth_question *q, uint8_t bin
 void	auth_forget(struct session *s);
 /* Only a conversation that is under way: the client gave up, or is told to go. */
 void	auth_cancel(struct session *s);
-/* An 8-byte address-like key of the login for client_limits. */
-void	auth_limit_key(const struct session *s, uint8_t key[8]);
+/*
+ * Counts an event of the login's (CLIENT_MESSAGE, CLIENT_RECIPIENT) over all
+ * workers: true if there were more than limit in this time unit. False for who
+ * is not logged in, and for limit 0.
+ */
+bool	auth_over_limit(struct session *s, enum client_event event, int64_t limit,
+	    uint32_t *count_r);
 
 #endif

@@ -257,3 +257,14 @@ CHECK_WORD(check_recipient_access)
 	    VIEW_ARG(buf_view(&c->address)));
 	return look_up(c, it, buf_view(&c->address), ACCESS_ADDRESS, subject);
 }
+
+CHECK_WORD(check_sasl_access)
+{
+	char subject[AUTH_LOGIN_MAX + 32];
+	const char *login = auth_login(c->s);
+
+	if (login == NULL)
+		return CHECK_DUNNO;
+	snprintf(subject, sizeof(subject), "<%s>: SASL login name", login);
+	return look_up(c, it, view_str(login), ACCESS_EXACT, subject);
+}

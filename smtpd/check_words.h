@@ -40,6 +40,12 @@ CHECK_WORD(check_client_access);
 CHECK_WORD(check_helo_access);
 CHECK_WORD(check_sender_access);
 CHECK_WORD(check_recipient_access);
+CHECK_WORD(check_sasl_access);
+/* check_login.c */
+CHECK_WORD(reject_sender_login_mismatch);
+CHECK_WORD(reject_authenticated_sender_login_mismatch);
+CHECK_WORD(reject_unauthenticated_sender_login_mismatch);
+CHECK_WORD(reject_known_sender_login_mismatch);
 
 /* "<x@y>: Recipient address" and the like: what the current stage is about. */
 const char *check_subject(const struct check *c, char *text, size_t size);

@@ -3,6 +3,8 @@
  * cmd_helo.c: HELO and EHLO. Runs in smtpd; the name is whatever a stranger
  * says and believed by nobody.
  */
+#include <time.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "smtpd/dispatch.h"
@@ -20,6 +22,19 @@ put_line(struct buf *b, const char *keyword, const char *value)
 	/* What was the last line is none now. */
 	buf_data(b)[lf + 1 + 3] = '-';
 	buf_printf(b, "\r\n250 %s%s", keyword, value);
+}
+
+/* RFC 4865 3: longest wait in seconds, and when that would be over. */
+static void
+put_hold_limits(struct buf *b, uint64_t limit_ms)
+{
+	time_t last = (time_t)((clock_wall_ms() + limit_ms) / 1000);
+	char date[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&last, &tm) != NULL)
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	buf_printf(b, "%llu %s", (unsigned long long)(limit_ms / 1000), date);
 }
 
 /* What depends on TLS and on who the client is by now. */
@@ -40,8 +55,7 @@ put_login_lines(struct session *s, struct buf *b)
 	}
 	if (session_may_hold(s)) {
 		buf_reset(&v);
-		buf_printf(&v, "%llu ", (unsigned long long)(limit_ms / 1000));
-		clock_put_rfc3339(&v, clock_wall_ms() + limit_ms);
+		put_hold_limits(&v, limit_ms);
 		put_line(b, "FUTURERELEASE ", buf_cstr(&v));
 	}
 	worker_buf_put(s->w, &v);

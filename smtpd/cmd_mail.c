@@ -2,6 +2,7 @@
 /*
  * cmd_mail.c: MAIL FROM. Runs in smtpd.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "smtpd/dispatch.h"
 #include "smtpd/worker.h"
@@ -67,6 +68,57 @@ checked(struct session *s, struct check *c, enum check_result result)
 	session_resume(s);
 }
 
+/* A listener for users: nobody else begins a message here (RFC 6409 4.3). */
+static bool
+needs_login(struct session *s)
+{
+	if (s->policy->class != CHILD_LISTENER_SUBMISSION || auth_login(s) != NULL ||
+	    s->trusted || !s->policy->conf->smtpd_sasl_auth_enable)
+		return false;
+	session_reply(s, "530 5.7.0 Authentication required");
+	return true;
+}
+
+static bool
+user_over_limit(struct session *s)
+{
+	uint32_t n = 0;
+
+	if (!auth_over_limit(s, CLIENT_MESSAGE,
+	    s->policy->conf->smtpd_user_message_rate_limit, &n))
+		return false;
+	log_warn("Message delivery request rate limit exceeded: %u of user %s from %s[%s] for "
+	    "service %s", n, auth_login(s), s->name, s->addr, s->policy->listener);
+	session_reply(s, "450 4.7.1 Error: too much mail from this user");
+	return true;
+}
+
+/*
+ * HOLDFOR and HOLDUNTIL (RFC 4865) are users'. A time that is over is no wait
+ * at all. True if the client was refused.
+ */
+static bool
+bad_hold(struct session *s, const struct smtp_command *cmd, uint64_t *until_ms_r)
+{
+	uint64_t now = clock_wall_ms();
+	uint64_t until = cmd->params & SMTP_PARAM_HOLDFOR ? now + cmd->hold_for_s * 1000 :
+	    cmd->hold_until_ms;
+
+	*until_ms_r = 0;
+	if ((cmd->params & (SMTP_PARAM_HOLDFOR | SMTP_PARAM_HOLDUNTIL)) == 0)
+		return false;
+	if (auth_login(s) == NULL) {
+		session_reply(s, "530 5.7.0 Authentication required");
+		return true;
+	}
+	if (until > now + s->policy->conf->smtpd_futurerelease_limit) {
+		session_reply(s, "501 5.5.4 Requested hold time is longer than allowed");
+		return true;
+	}
+	*until_ms_r = until;
+	return false;
+}
+
 /* Why there is no room for a message now; NULL: there is. */
 static bool
 no_room(struct session *s, const struct smtp_command *cmd)
@@ -100,12 +152,14 @@ void
 cmd_mail(struct session *s, struct smtp_command *cmd)
 {
 	struct transaction *tx;
+	uint64_t hold_until_ms;
 
 	if (s->state == STATE_START && s->policy->conf->smtpd_helo_required) {
 		session_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
 		return;
 	}
-	if (no_room(s, cmd))
+	if (needs_login(s) || bad_hold(s, cmd, &hold_until_ms) || no_room(s, cmd) ||
+	    user_over_limit(s))
 		return;
 	if (s->w->pressure == 1 && !s->trusted)
 		session_delay(s, PRESSURE_DELAY_MS);
@@ -120,6 +174,7 @@ cmd_mail(struct session *s, struct smtp_command *cmd)
 	tx->body = cmd->params & SMTP_PARAM_BODY ? cmd->body : SMTP_BODY_UNSET;
 	tx->ret = cmd->params & SMTP_PARAM_RET ? cmd->ret : SMTP_RET_UNSET;
 	tx->priority = priority_of(s, cmd);
+	tx->hold_until_ms = hold_until_ms;
 	if (cmd->params & SMTP_PARAM_ENVID)
 		buf_put_view(&tx->envid, cmd->envid);
 	s->state = STATE_MAIL;

@@ -27,6 +27,12 @@ too_many(struct session *s)
 			session_reply_plain(s, "452 4.5.3 Error: too many recipients");
 		return true;
 	}
+	if (auth_over_limit(s, CLIENT_RECIPIENT, c->smtpd_user_recipient_rate_limit, &n)) {
+		log_warn("Recipient address rate limit exceeded: %u of user %s from %s[%s] for "
+		    "service %s", n, auth_login(s), s->name, s->addr, s->policy->listener);
+		session_reply(s, "450 4.7.1 Error: too many recipients from this user");
+		return true;
+	}
 	if (s->no_limits || c->smtpd_client_recipient_rate_limit == 0)
 		return false;
 	n = client_limits_count(s->w->limits, s->ip.bytes,

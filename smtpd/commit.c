@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "mail/trace.h"
+#include "smtpd/complete.h"
 #include "smtpd/dispatch.h"
 #include "smtpd/worker.h"
 #include "sys/stats.h"
@@ -48,6 +49,7 @@ put_trace(struct session *s, const char *id)
 		t.rcpt = view_str(tx->first_rcpt);
 	buf_reset(&tx->header);
 	trace_put_received(&tx->header, &t);
+	complete_put(s, &tx->header);
 }
 
 /* The place is fixed, so is the queue id. */
@@ -103,6 +105,8 @@ put_once(struct session *s, struct buf *b)
 		envelope_put_text(b, ENVELOPE_TICKET,
 		    view_of((const char *)s->auth->ticket, sizeof(s->auth->ticket)));
 	}
+	if (tx->hold_until_ms > tx->arrival_ms)
+		envelope_put_u64(b, ENVELOPE_HOLD_UNTIL_MS, tx->hold_until_ms);
 	envelope_put_u64(b, ENVELOPE_CLASS, s->policy->class);
 	envelope_put_u64(b, ENVELOPE_LINE_MAX, c->longest_line);
 }
@@ -166,6 +170,7 @@ hand_over(struct session *s)
 	}
 	tx->arrival_ms = clock_wall_ms();
 	tx->ended_ns = clock_mono_ns();
+	complete_prepare(s);
 	buf_reset(&tx->envelope);
 	put_once(s, &tx->envelope);
 	buf_put_view(&tx->envelope, buf_view(&tx->rcpts));

@@ -14,6 +14,7 @@ smtpd_libsmtpd_a_SOURCES =			\
 	smtpd/check_access.c			\
 	smtpd/check_address.c			\
 	smtpd/check_list.c			\
+	smtpd/check_login.c			\
 	smtpd/check_name.c			\
 	smtpd/check_words.c			\
 	smtpd/check_words.h			\
@@ -25,6 +26,8 @@ smtpd_libsmtpd_a_SOURCES =			\
 	smtpd/cmd_misc.c			\
 	smtpd/cmd_rcpt.c			\
 	smtpd/commit.c				\
+	smtpd/complete.c			\
+	smtpd/complete.h			\
 	smtpd/connect.c				\
 	smtpd/dispatch.c			\
 	smtpd/dispatch.h			\

@@ -37,6 +37,8 @@ struct transaction {
 	enum smtp_ret	 ret;
 	bool		 utf8;
 	bool		 hold, discard;
+	bool		 own_message_id;	/* the content has none, scanner's is ours */
+	uint64_t	 hold_until_ms;	/* FUTURERELEASE; 0: at once */
 	unsigned	 priority;
 	uint64_t	 size;		/* announced */
 	struct buf	 envid;

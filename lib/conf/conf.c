@@ -332,8 +332,10 @@ load_text(struct conf_loader *ld, struct view text)
 	assign_all(ld, &as);
 	set_finish(ld, ld->priv->global);
 	check_scopes(ld);
-	TAILQ_FOREACH(set, &ld->priv->scopes, link)
+	TAILQ_FOREACH(set, &ld->priv->scopes, link) {
+		conf_class_defaults(ld, set);
 		set_finish(ld, set);
+	}
 	for (i = 0; i < as.n; i++) {
 		xfree(as.a[i].name_copy);
 		xfree(as.a[i].value_copy);

@@ -76,6 +76,9 @@ void	conf_read(struct conf_loader *ld, struct view text, conf_line_fn fn, void *
 /* expand.c: fills slot->value of a row; false after a complaint. */
 bool	conf_expand(struct conf_loader *ld, struct conf_set *set, size_t row);
 
+/* class.c: gives a listener's set what its class says, where the file does not. */
+void	conf_class_defaults(struct conf_loader *ld, struct conf_set *set);
+
 /* rows.c */
 ptrdiff_t conf_row_find(struct view name);		/* also by Postfix's other name; -1 */
 /* The text of the row in force, not expanded. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 noinst_LIBRARIES += lib/conf/libconf.a
 lib_conf_libconf_a_SOURCES =			\
+	lib/conf/class.c			\
 	lib/conf/conf.c				\
 	lib/conf/conf.h				\
 	lib/conf/conf_private.h			\

@@ -278,6 +278,60 @@ test_scope(void **state)
 	conf_free(&c);
 }
 
+/* A listener for users does not begin with what main.cf says of strangers. */
+static void
+test_class_defaults(void **state)
+{
+	const struct conf *s;
+	struct conf *c, *again;
+	struct notes ns;
+	struct buf text;
+	unsigned i;
+
+	(void)state;
+	c = load("listeners = mx:inet:25, users:inet:587, own:inet:588, door:unix:/run/x\n"
+	    "users_listener_class = submission\nown_listener_class = submission\n"
+	    "door_listener_class = submission\nsmtpd_tls_security_level = may\n"
+	    "own_smtpd_tls_security_level = may\nown_smtpd_sasl_auth_enable = no\n"
+	    "own_smtpd_client_restrictions = permit\nsmtpd_tls_chain_files = /x.pem\n"
+	    "smtpd_client_restrictions = reject_unknown_client_hostname\n", &ns);
+	buf_fini(&ns.text);
+	assert_non_null(c);
+	/* Every process reads the same out of what master writes. */
+	buf_init(&text, 1 << 20);
+	assert_int_equal(conf_serialise(c, &text), 0);
+	again = load(buf_cstr(&text), &ns);
+	buf_fini(&ns.text);
+	assert_non_null(again);
+	for (i = 0; i < 2; i++) {
+		const struct conf *one = i == 0 ? c : again;
+
+		s = conf_scope(one, "users");
+		assert_true(s->smtpd_sasl_auth_enable);
+		assert_string_equal(s->smtpd_tls_security_level, "encrypt");
+		assert_string_equal(s->smtpd_client_restrictions, "");
+		assert_string_equal(s->smtpd_sender_restrictions, "reject_sender_login_mismatch");
+		assert_string_equal(s->smtpd_relay_restrictions,
+		    "permit_mynetworks, permit_sasl_authenticated, reject");
+		s = conf_scope(one, "own");
+		assert_false(s->smtpd_sasl_auth_enable);
+		assert_string_equal(s->smtpd_tls_security_level, "may");
+		assert_string_equal(s->smtpd_client_restrictions, "permit");
+		assert_string_equal(conf_scope(one, "door")->smtpd_tls_security_level, "may");
+		assert_true(conf_scope(one, "door")->smtpd_sasl_auth_enable);
+		assert_false(conf_scope(one, "mx")->smtpd_sasl_auth_enable);
+		assert_string_equal(conf_scope(one, "mx")->smtpd_client_restrictions,
+		    "reject_unknown_client_hostname");
+	}
+	buf_fini(&text);
+	conf_free(&again);
+	conf_free(&c);
+	c = load("listeners = users:inet:587\nusers_listener_class = submission\n", &ns);
+	buf_fini(&ns.text);
+	assert_string_equal(conf_scope(c, "users")->smtpd_tls_security_level, "none");
+	conf_free(&c);
+}
+
 static void
 diff(const char *name, const char *old, const char *new, enum conf_apply apply, void *arg)
 {
@@ -392,7 +446,7 @@ main(void)
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_huge_expansion),
 		cmocka_unit_test(test_types),
-		cmocka_unit_test(test_scope),
+		cmocka_unit_test(test_scope), cmocka_unit_test(test_class_defaults),
 		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_listener_parse),

@@ -404,6 +404,13 @@ complain(const struct conf_note *n, void *arg)
 }
 
 void
+harness_listener(struct harness *h, const char *name, enum child_listener_class class)
+{
+	policy_unref(&h->policy);
+	h->policy = policy_new(h->set, name, class);
+}
+
+void
 harness_init(struct harness *h, const char *conf)
 {
 	struct conf *c;
@@ -427,7 +434,7 @@ harness_init(struct harness *h, const char *conf)
 	h->worker->limits = client_limits_map(-1, 0);
 	assert_non_null(h->worker->limits);
 	h->set = policy_set_new(c);
-	h->policy = policy_new(h->set, "smtp", CHILD_LISTENER_MX);
+	harness_listener(h, "smtp", CHILD_LISTENER_MX);
 	auth_mechanisms_add(&h->worker->mechanisms, VIEW("PLAIN"), AUTH_MECHANISM_PLAINTEXT);
 	auth_mechanisms_add(&h->worker->mechanisms, VIEW("LOGIN"), AUTH_MECHANISM_PLAINTEXT);
 	auth_mechanisms_add(&h->worker->mechanisms, VIEW("SCRAM-SHA-256"), 0);

@@ -44,6 +44,8 @@ struct harness {
 /* conf: lines of main.cf behind a small default. */
 void	harness_init(struct harness *h, const char *conf);
 void	harness_fini(struct harness *h);
+/* Clients that come from now on meet this listener. */
+void	harness_listener(struct harness *h, const char *name, enum child_listener_class class);
 /* A client from that address; what was read before is forgotten. */
 void	harness_connect(struct harness *h, const char *address);
 /* Sends and turns until the server has nothing more to say. Returns what it said. */
