@@ -45,7 +45,15 @@ test_pairs(void **state)
 	assert_false(role_talks(IPC_ROLE_smtpd, IPC_ROLE_mailbox));
 	assert_false(role_talks(IPC_ROLE_smtp, IPC_ROLE_mailbox));
 	assert_false(role_talks(IPC_ROLE_smtp, IPC_ROLE_smtpd));
-	assert_false(role_talks(IPC_ROLE_smtp, IPC_ROLE_lookupd));
+	assert_false(role_talks(IPC_ROLE_smtpd, IPC_ROLE_submission));
+	assert_false(role_talks(IPC_ROLE_submission, IPC_ROLE_localsmtp));
+	assert_true(role_talks(IPC_ROLE_submission, IPC_ROLE_authd));
+	/* Passwords are asked by who serves users, tickets by the queue, and nobody else. */
+	assert_false(role_talks(IPC_ROLE_smtp, IPC_ROLE_authd));
+	assert_false(role_talks(IPC_ROLE_bounce, IPC_ROLE_authd));
+	assert_false(role_talks(IPC_ROLE_authd, IPC_ROLE_certd));
+	assert_false(role_talks(IPC_ROLE_qmgr, IPC_ROLE_certd));
+	assert_false(role_talks(IPC_ROLE_lookupd, IPC_ROLE_certd));
 	assert_false(role_talks(IPC_ROLE_mailbox, IPC_ROLE_dnsd));
 }
 
@@ -98,7 +106,7 @@ test_users(void **state)
 	assert_non_null(start);
 	list = view_str(start + 8);
 	list = view_head(list, (size_t)view_find(list, '\''));
-	while (view_next(&list, " ", &name)) {
+	while (view_next(&list, " \n\t", &name)) {
 		for (role = 1; role < IPC_ROLES; role++)
 			if (view_eq(name, view_str(ipc_role_user((enum ipc_role)role))))
 				break;
