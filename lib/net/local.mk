@@ -11,4 +11,14 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/smtp_client.h \
 	lib/net/stream.c \
 	lib/net/stream.h \
-	lib/net/tls.h
+	lib/net/tls.h \
+	lib/net/tls_client.c \
+	lib/net/tls_conn.c \
+	lib/net/tls_facts.c \
+	lib/net/tls_internal.h \
+	lib/net/tls_keys.c \
+	lib/net/tls_params.c \
+	lib/net/tls_provider.c \
+	lib/net/tls_server.c \
+	lib/net/tls_session.c \
+	lib/net/tls_trust.c

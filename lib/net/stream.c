@@ -47,7 +47,7 @@ socket_writev(void *ctx, int fd, const struct iovec *iov, int niov)
 }
 
 static const struct stream_io socket_io = {
-	socket_read, socket_writev, NULL,
+	socket_read, socket_writev, NULL, NULL,
 };
 
 static void
@@ -78,6 +78,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	if (n == 0)
 		event_del(s->read_event);
+	else if (s->io->pending != NULL && s->io->pending(s->io_ctx))
+		event_active(s->read_event, EV_READ, 0);
 	s->ops->data(s, view_of(in, (size_t)n), s->arg);
 }
 

@@ -36,6 +36,8 @@ struct stream_io {
 	ssize_t	(*read)(void *ctx, int fd, void *p, size_t n);
 	ssize_t	(*writev)(void *ctx, int fd, const struct iovec *iov, int niov);
 	void	(*close)(void *ctx);		/* may be NULL */
+	/* Bytes are here that the socket will not announce; may be NULL. */
+	bool	(*pending)(void *ctx);
 };
 
 struct stream_piece {

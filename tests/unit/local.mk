@@ -4,6 +4,7 @@
 #	UNIT_TESTS += tests/unit/smtpd/foo_test
 #	tests_unit_smtpd_foo_test_LDADD = smtpd/libsmtpd.a $(LDADD)
 # tests/unit/unit.h has what tests share.
+TLS_RIG = tests/unit/net/tls_rig.c tests/unit/net/tls_rig.h
 UNIT_TESTS =
 UNIT_TESTS += tests/unit/base/buf_test
 UNIT_TESTS += tests/unit/base/clock_test
@@ -49,6 +50,8 @@ UNIT_TESTS += tests/unit/queue/bounce_test
 UNIT_TESTS += tests/unit/store/maildir_test
 UNIT_TESTS += tests/unit/net/smtp_client_test
 UNIT_TESTS += tests/unit/net/stream_test
+UNIT_TESTS += tests/unit/net/tls_handshake_test
+tests_unit_net_tls_handshake_test_SOURCES = tests/unit/net/tls_handshake_test.c $(TLS_RIG)
 UNIT_TESTS += tests/unit/queue/segment_writer_test
 UNIT_TESTS += tests/unit/table/match_list_test
 UNIT_TESTS += tests/unit/table/table_test

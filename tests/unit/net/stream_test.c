@@ -87,7 +87,7 @@ io_writev(void *ctx, int fd, const struct iovec *iov, int niov)
 	return (ssize_t)done;
 }
 
-static const struct stream_io io = { io_read, io_writev, NULL };
+static const struct stream_io io = { io_read, io_writev, NULL, NULL };
 
 static int
 set_up(void **state)
