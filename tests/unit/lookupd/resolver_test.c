@@ -44,6 +44,8 @@ static const char main_cf[] =
 "myorigin = example.test\n"
 "mydestination = $myhostname, localhost, example.test\n"
 "recipient_delimiter = +\n"
+"smtpd_sender_login_maps = inline:{me@far.test=one, @far.test=all, joe=local,"
+"  {me+x@far.test=a b}}, inline:{you@far.test=two}\n"
 "virtual_alias_domains = alias.test\n"
 "virtual_alias_maps = inline:{ info@alias.test=alice@box.test,\n"
 "  {both@alias.test = alice@box.test, bob@box.test, Alice@BOX.test},\n"
@@ -487,6 +489,44 @@ test_access(void **state)
 	buf_fini(&key);
 }
 
+#define LOGIN_MAPS	"inline:{me@far.test=one, @far.test=all, joe=local,"	\
+			"  {me+x@far.test=a b}}, inline:{you@far.test=two}"
+
+/* smtpd_sender_login_maps: every table for a key before the next key. */
+static void
+test_logins(void **state)
+{
+	static const struct { const char *query, *value; } rows[] = {
+		{ "me@far.test", "one" }, { "Me@FAR.test", "one" }, { "me+y@far.test", "one" },
+		{ "me+x@far.test", "a b" }, { "you@far.test", "two" }, { "him@far.test", "all" },
+		{ "joe@example.test", "local" }, { "joe@else.test", NULL },
+		{ "me@sub.far.test", NULL }, { "me", NULL },
+	};
+	struct buf value, key;
+	struct fixture f;
+	size_t i;
+	int error;
+
+	(void)state;
+	buf_init(&value, 1000);
+	buf_init(&key, 1000);
+	open_fixture(&f, main_cf);
+	for (i = 0; i < NELEMS(rows); i++) {
+		buf_reset(&value);
+		buf_reset(&key);
+		error = resolver_access(f.r, VIEW(LOGIN_MAPS), view_str(rows[i].query),
+		    ACCESS_LOGIN, &value, &key);
+		if (error != (rows[i].value != NULL ? 0 : PK_ENOENT) ||
+		    (error == 0 && strcmp(buf_cstr(&value), rows[i].value) != 0))
+			fail_msg("%s: %d %s", rows[i].query, error, buf_cstr(&value));
+	}
+	assert_int_equal(resolver_access(f.r, VIEW(LOGIN_MAPS ", texthash:/etc/passwd"),
+	    VIEW("root"), ACCESS_LOGIN, &value, &key), PK_EPERM);
+	close_fixture(&f);
+	buf_fini(&value);
+	buf_fini(&key);
+}
+
 /* Maildir++: what maildirsize adds up to decides; without the file nobody can tell. */
 static void
 test_quota(void **state)
@@ -568,7 +608,7 @@ main(void)
 		cmocka_unit_test(test_relayhost),
 		cmocka_unit_test(test_tempfail),
 		cmocka_unit_test(test_two_classes),
-		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_access), cmocka_unit_test(test_logins),
 		cmocka_unit_test(test_quota),
 	};
 

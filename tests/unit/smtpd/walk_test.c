@@ -3,7 +3,9 @@
  * walk_test.c: A5, state desynchronisation: a random walk of commands against
  * a reference automaton. Each reply has the class that the automaton expects,
  * and what is in the queue at the end is exactly what it believes to have
- * sent: no message without its own MAIL and RCPT, and none changed.
+ * sent: no message without its own MAIL and RCPT, and none changed. Each
+ * recipient is asked about anew, and who may relay is who is logged in now:
+ * a login lives over RSET and EHLO and ends with its connection.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +13,7 @@
 
 #include "tests/unit/smtpd/harness.h"
 
-#define STEPS		6000
+#define STEPS		10000
 #define SENT_MAX	STEPS
 
 static struct harness h;
@@ -19,6 +21,8 @@ static struct harness h;
 /* What RFC 5321 and RFC 3030 say, in as few words as possible. */
 static struct {
 	bool	 esmtp, mail, bdat, failed;
+	bool	 greeted, login;
+	unsigned asked;			/* AUTH LOGIN: responses still owed */
 	unsigned rcpts;
 	unsigned serial;		/* of this MAIL */
 	unsigned chunks;
@@ -26,8 +30,9 @@ static struct {
 
 static struct expected {
 	unsigned serial, rcpts, chunks;
+	bool	 login;
 } sent[SENT_MAX];
-static unsigned nsent, nfound;
+static unsigned nsent, nfound, nlogins;
 
 static unsigned serial;
 
@@ -52,7 +57,7 @@ expect(const char *what, const char *said, int code)
 static void
 message_sent(void)
 {
-	sent[nsent++] = (struct expected){ a.serial, a.rcpts, a.chunks };
+	sent[nsent++] = (struct expected){ a.serial, a.rcpts, a.chunks, a.login };
 	reset();
 }
 
@@ -61,6 +66,7 @@ do_greeting(bool esmtp)
 {
 	expect("greeting", harness_say(&h, esmtp ? "EHLO c.test\r\n" : "HELO c.test\r\n"), 250);
 	a.esmtp = esmtp;
+	a.greeted = true;
 	reset();
 }
 
@@ -79,18 +85,82 @@ do_mail(void)
 	a.serial = serial;
 }
 
+enum whom { KNOWN, UNKNOWN, ELSEWHERE };
+
 static void
-do_rcpt(bool good)
+do_rcpt(enum whom whom)
 {
-	const char *said = harness_say(&h, good ? "RCPT TO:<alice@example.test>\r\n" :
-	    "RCPT TO:<nobody@example.test>\r\n");
+	static const char *const lines[] = { "RCPT TO:<alice@example.test>\r\n",
+	    "RCPT TO:<nobody@example.test>\r\n", "RCPT TO:<x@far.test>\r\n" };
+	unsigned before = h.lookups;
+	const char *said = harness_say(&h, lines[whom]);
+	bool good = whom == KNOWN || (whom == ELSEWHERE && a.login);
 
 	if (a.failed || !a.mail || a.bdat) {
 		expect("RCPT", said, 503);
 		return;
 	}
-	expect("RCPT", said, good ? 250 : 550);
+	expect("RCPT", said, good ? 250 : whom == ELSEWHERE ? 454 : 550);
+	assert_true(h.lookups > before);
 	a.rcpts += good;
+}
+
+/* ---- logins ---- */
+
+static void
+do_connect(void)
+{
+	harness_connect(&h, HARNESS_STRANGER);
+	memset(&a, 0, sizeof(a));
+}
+
+static void
+do_auth(bool right)
+{
+	const char *said = harness_say(&h, right ? "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n" :
+	    "AUTH PLAIN AGFsaWNlAHdyb25n\r\n");
+
+	if (!a.greeted || !a.esmtp || a.mail || a.failed || a.login) {
+		expect("AUTH", said, 503);
+		return;
+	}
+	expect("AUTH", said, right ? 235 : 535);
+	a.login = right;
+}
+
+static void
+do_auth_login(void)
+{
+	const char *said = harness_say(&h, "AUTH LOGIN\r\n");
+
+	if (!a.greeted || !a.esmtp || a.mail || a.failed || a.login) {
+		expect("AUTH LOGIN", said, 503);
+		return;
+	}
+	expect("AUTH LOGIN", said, 334);
+	a.asked = 2;
+}
+
+/* While a response is owed nothing is a command. */
+static void
+do_response(unsigned dice)
+{
+	static const char *const lines[] = { "YWxpY2U=\r\n", "c2VjcmV0\r\n", "*\r\n",
+	    "MAIL FROM:<x@evil.test>\r\n", "QUIT\r\n", "RSET\r\n", "\r\n" };
+	static unsigned right;
+	unsigned n = dice % 16 < 10 ? 2 - a.asked : dice / 16 % 7;
+	const char *said = harness_say(&h, lines[n]);
+
+	if (n == 2 || n == 3) {			/* cancelled, or no base64 */
+		expect("response", said, 501);
+		a.asked = 0;
+		return;
+	}
+	right = a.asked == 2 ? n == 0 : right && n == 1;
+	a.asked--;
+	expect("response", said, a.asked == 1 ? 334 : right ? 235 : 535);
+	if (a.asked == 0)
+		a.login = right;
 }
 
 static void
@@ -157,7 +227,7 @@ sensible_step(unsigned dice)
 	else if (!a.mail)
 		do_mail();
 	else if (a.rcpts == 0)
-		do_rcpt(true);
+		do_rcpt(a.login && dice & 32 ? ELSEWHERE : KNOWN);
 	else if (a.bdat || (dice & 64) != 0)
 		do_bdat((dice & 128) != 0, true);
 	else
@@ -167,22 +237,38 @@ sensible_step(unsigned dice)
 static void
 step(unsigned dice)
 {
+	if (a.asked > 0) {
+		do_response(dice);
+		return;
+	}
 	if ((dice & 0x300) != 0) {
 		sensible_step(dice);
 		return;
 	}
-	switch (dice % 16) {
+	switch (dice % 21) {
 	case 0:
 		do_greeting(dice & 16 || dice & 32);
 		break;
 	case 1: case 2: case 3:
 		do_mail();
 		break;
-	case 4: case 5: case 6:
-		do_rcpt(true);
+	case 4: case 5:
+		do_rcpt(KNOWN);
+		break;
+	case 6:
+		do_rcpt(ELSEWHERE);
 		break;
 	case 7:
-		do_rcpt(false);
+		do_rcpt(UNKNOWN);
+		break;
+	case 15: case 16:
+		do_auth((dice & 64) != 0);
+		break;
+	case 17:
+		do_auth_login();
+		break;
+	case 18:
+		do_connect();
 		break;
 	case 8: case 9:
 		do_data((dice & 48) != 0);
@@ -216,6 +302,8 @@ check_message(const struct harness_message *m, void *arg)
 	snprintf(sender, sizeof(sender), "s%u@sender.test", e->serial);
 	assert_true(view_eq(m->envelope.sender, view_str(sender)));
 	assert_int_equal(m->envelope.nrecipients, e->rcpts);
+	assert_true(view_eq(m->envelope.login, e->login ? VIEW("alice@example.test") : VIEW("")));
+	nlogins += e->login;
 }
 
 static void
@@ -227,8 +315,9 @@ test_walk(void **state)
 	log_set_level(LOG_LVL_FATAL);
 	harness_init(&h, "smtpd_hard_error_limit = 1000000\nsmtpd_junk_command_limit = 1000000\n"
 	    "smtpd_forbid_unauth_pipelining = no\nsmtpd_soft_error_limit = 1000000\n"
-	    "smtpd_forbid_bare_newline = reject\n");
-	harness_connect(&h, HARNESS_STRANGER);
+	    "smtpd_forbid_bare_newline = reject\nsmtpd_sasl_auth_enable = yes\n"
+	    "smtpd_tls_auth_only = no\n");
+	do_connect();
 	/* The same walk each time: a failure can be looked at again. */
 	srandom(20261120);
 	do_greeting(true);
@@ -236,6 +325,7 @@ test_walk(void **state)
 		step((unsigned)random() >> 8);
 	assert_true(nsent > 500);
 	assert_int_equal(harness_messages(&h, check_message, NULL), nsent);
+	assert_in_range(nlogins, 100, nsent - 100);
 	harness_fini(&h);
 	log_set_level(LOG_LVL_INFO);
 }
