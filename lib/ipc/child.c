@@ -582,6 +582,21 @@ let_go_of_stderr(const struct child *c)
 #endif
 }
 
+/* The table that people read is the one that counts. */
+static void
+check_needs(const struct child *c, unsigned needs)
+{
+	static const unsigned most[IPC_ROLES] = {
+#define CONFINE(role, needs, files, network, holds) [IPC_ROLE_##role] = (needs),
+#include "ipc/confinement.def"
+#undef CONFINE
+	};
+
+	if ((needs & ~most[c->role]) != 0)
+		log_panic("%s asks for more (0x%x) than ipc/confinement.def has for it",
+		    ipc_role_name(c->role), needs & ~most[c->role]);
+}
+
 void
 child_confine(struct child *c, struct sandbox_spec *spec)
 {
@@ -597,6 +612,7 @@ child_confine(struct child *c, struct sandbox_spec *spec)
 	/* A listener for adminctl may come with any reload. */
 	if (c->ops->admin != NULL)
 		spec->needs |= SANDBOX_ACCEPT;
+	check_needs(c, spec->needs);
 	/* Whoever needs no file and no socket's path sees none: master made the empty directory. */
 	empty = xasprintf("%s/empty", c->conf->runtime_directory);
 	if (spec->chroot_dir == NULL && spec->npaths == 0 &&

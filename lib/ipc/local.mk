@@ -9,6 +9,7 @@ lib_ipc_libipc_a_SOURCES =			\
 	lib/ipc/admin_reply.h			\
 	lib/ipc/call.c				\
 	lib/ipc/channel.c			\
+	lib/ipc/confinement.def			\
 	lib/ipc/early.c				\
 	lib/ipc/early.h				\
 	lib/ipc/channel_internal.h		\

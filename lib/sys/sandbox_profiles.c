@@ -80,6 +80,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(0, fstat),
 	CALL(0, lseek),
 	CALL(0, dup),
+	/* By name: the rest of fcntl locks, seals and hands signals to others. */
 	WHEN(0, fcntl, IS(1, F_GETFD)),
 	WHEN(0, fcntl, IS(1, F_SETFD)),
 	WHEN(0, fcntl, IS(1, F_GETFL)),
@@ -88,7 +89,7 @@ const struct sandbox_call sandbox_calls[] = {
 	UNLESS_WHEN(APPEND, 0, fcntl, IS(1, F_SETFL)),
 	/* fstat() of newer libcs; the kernel sees an empty path. */
 	WHEN(0, newfstatat, BITS(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),
-	WHEN(0, ioctl, IS(1, FIONREAD)),
+	WHEN(0, ioctl, IS(1, FIONREAD)),	/* bytes that wait */
 	WHEN(0, ioctl, IS(1, TIOCOUTQ)),	/* bytes not yet acknowledged */
 	WHEN(0, ioctl, IS(1, TCGETS)),		/* stdio asks whether it is a terminal */
 
@@ -110,7 +111,7 @@ const struct sandbox_call sandbox_calls[] = {
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_REUSEADDR)),
 	WHEN2(0, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVLOWAT)),
-	WHEN(0, setsockopt, IS(1, IPPROTO_TCP)),
+	WHEN(0, setsockopt, IS(1, IPPROTO_TCP)),	/* TCP_NODELAY, quick acknowledgements */
 	WHEN(INET, setsockopt, IS(1, IPPROTO_IP)),
 	WHEN(INET, setsockopt, IS(1, IPPROTO_IPV6)),
 
@@ -135,8 +136,8 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(0, sched_yield),
 
 	/* ---- BASE: memory; never executable ---- */
-	WHEN(0, mmap, NOT_EXECUTABLE(2)),
-	WHEN(0, mprotect, NOT_EXECUTABLE(2)),
+	WHEN(0, mmap, NOT_EXECUTABLE(2)),	/* no new code */
+	WHEN(0, mprotect, NOT_EXECUTABLE(2)),	/* nor from data */
 	CALL(0, munmap),
 	CALL(0, mremap),
 	CALL(0, madvise),
@@ -168,7 +169,7 @@ const struct sandbox_call sandbox_calls[] = {
 	/* Reading limits only: the new value is NULL, the process is this one. */
 	WHEN2(0, prlimit64, IS(0, 0), IS(2, 0)),
 	WHEN(0, prctl, IS(0, PR_SET_NAME)),	/* setproctitle */
-	WHEN(0, prctl, IS(0, PR_GET_NAME)),
+	WHEN(0, prctl, IS(0, PR_GET_NAME)),	/* the sanitizers and libbsd ask */
 
 	/* ---- BASE: signals to itself, and the end ---- */
 	CALL(0, rt_sigaction),
@@ -202,6 +203,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(APPEND | FWRITE | MMAPF, fsync),
 
 	/* ---- FILES_READ ---- */
+	/* Which paths is for Landlock to say. */
 	WHEN(FREAD, openat, OPEN_READ_ONLY(2)),
 	WHEN(FREAD, open, OPEN_READ_ONLY(1)),
 	CALL(FREAD | FWRITE, newfstatat),
@@ -220,6 +222,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(FREAD | FWRITE, fadvise64),
 
 	/* ---- FILES_WRITE ---- */
+	/* A set-uid file would be somebody's way to become us. */
 	WHEN(FWRITE, openat, PLAIN_MODE(3)),
 	WHEN(FWRITE, open, PLAIN_MODE(2)),
 	/* Its flags are in memory: RESOLVE_BENEATH for paths made of addresses. */
@@ -239,6 +242,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(FWRITE, utimensat),
 	CALL(FWRITE | MMAPF, flock),
 	CALL(FWRITE, syncfs),
+	/* These change bytes that stand: not for who also appends to the queue. */
 	UNLESS(APPEND, FWRITE, sync_file_range),
 	UNLESS(APPEND, FWRITE | MMAPF, ftruncate),
 	UNLESS(APPEND, FWRITE, fallocate),
@@ -249,18 +253,21 @@ const struct sandbox_call sandbox_calls[] = {
 
 	/* ---- MMAP_FILE: LMDB ---- */
 	CALL(MMAPF, msync),
+	/* LMDB's lock of writers and its table of readers. */
 	WHEN(MMAPF, fcntl, IS(1, F_SETLK)),
 	WHEN(MMAPF, fcntl, IS(1, F_SETLKW)),
 	WHEN(MMAPF, fcntl, IS(1, F_GETLK)),
 
 	/* ---- MEMFD: content for deliverers, sealed ---- */
 	CALL(MEMFD, memfd_create),
+	/* A deliverer reads what cannot change any more. */
 	WHEN(MEMFD, fcntl, IS(1, F_ADD_SEALS)),
 	WHEN(MEMFD, fcntl, IS(1, F_GET_SEALS)),
 
 	/* ---- THREADS ---- */
+	/* A process of its own, or another name space, is not a thread. */
 	WHEN(THREADS, clone, IS_THREAD),
-	CALL(THREADS, membarrier),
+	CALL(THREADS, membarrier),	/* glibc, when threads come and go */
 	CALL(THREADS, sched_getparam),
 	CALL(THREADS, sched_getscheduler),
 
