@@ -41,6 +41,8 @@ get_value(struct lookupd *d, const char *spec, const char *query, struct buf *va
 	struct table *t = NULL;
 	int error;
 
+	if (tables_is_outside(view_str(spec)))
+		return tables_get_outside(d->tables, view_str(spec), view_str(query), value);
 	if (tables_named(d->tables, view_str(spec)))
 		return tables_get(d->tables, view_str(spec), view_str(query), value);
 	error = table_open(view_str(spec), &t, why);
@@ -64,7 +66,9 @@ table_get_verb(struct lookupd *d, struct ipc_channel *ch, uint32_t id, const jso
 	buf_init(&value, TABLE_VALUE_MAX);
 	buf_init(&why, 900);
 	error = get_value(d, spec, query, &value, &why);
-	if (error == 0)
+	if (outside_pending(d->outside))
+		error = 0;
+	else if (error == 0)
 		error = admin_reply_json(ch, id, false, json_pack("{s:i, s:s, s:s, s:o}",
 		    "version", 1, "table", spec, "query", query, "answer",
 		    json_text(buf_view(&value))), VIEW(""));
@@ -153,21 +157,30 @@ address_verb(struct lookupd *d, struct ipc_channel *ch, uint32_t id, const json_
 	json_object_set_new(j, "count", json_integer((json_int_t)e.count));
 	json_object_set_new(j, "routes", routes);
 	resolver_expansion_fini(&e);
+	if (outside_pending(d->outside)) {
+		json_decref(j);
+		return 0;
+	}
 	return admin_reply_json(ch, id, false, j, VIEW(""));
 }
 
-int
-lookupd_admin(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
-    struct view verb, struct view args, uint32_t uid)
+/* May run again (outside.h): verb and arguments are taken from the message each time. */
+static int
+answer(void *arg, struct ipc_channel *ch, struct ipc_msg *m)
 {
-	struct lookupd *d = child_arg(c);
-	json_t *j = args.len > 0 ? json_loadb(args.p, args.len, 0, NULL) : json_object();
+	struct view verb = VIEW_NONE, args = VIEW_NONE;
+	struct lookupd *d = arg;
+	struct ipc_in in;
+	json_t *j;
 	int error;
 
-	(void)uid;
-	if (!d->ready)
-		error = admin_reply_error(ch, m->id, PK_EAGAIN, "lookupd is starting");
-	else if (!json_is_object(j))
+	ipc_in_init(&in, m);
+	ipc_get_text(&in, IPC_F_NAME, IPC_BODY_MAX, &verb);
+	ipc_get_bytes(&in, IPC_F_JSON, IPC_BODY_MAX, &args);
+	if (ipc_in_end(&in) != 0)
+		return PK_EPROTO;
+	j = args.len > 0 ? json_loadb(args.p, args.len, 0, NULL) : json_object();
+	if (!json_is_object(j))
 		error = admin_reply_error(ch, m->id, PK_ESYNTAX,
 		    "the arguments are no JSON object");
 	else if (view_eq(verb, VIEW("table get")))
@@ -181,4 +194,16 @@ lookupd_admin(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
 		    "lookupd knows: table get, lookup status, lookup address");
 	json_decref(j);
 	return error;
+}
+
+int
+lookupd_admin(struct child *c, struct ipc_channel *ch, struct ipc_msg *m,
+    struct view verb, struct view args, uint32_t uid)
+{
+	struct lookupd *d = child_arg(c);
+
+	(void)verb, (void)args, (void)uid;
+	if (!d->ready)
+		return admin_reply_error(ch, m->id, PK_EAGAIN, "lookupd is starting");
+	return outside_run(d->outside, ch, m, answer, d);
 }

@@ -3,11 +3,14 @@
 noinst_LIBRARIES += lookupd/liblookupd.a
 lookupd_liblookupd_a_SOURCES = \
 	lookupd/access.c \
+	lookupd/accounts.c \
 	lookupd/admin.c \
 	lookupd/check.c \
 	lookupd/expand.c \
 	lookupd/lookupd.h \
 	lookupd/lookupd_ipc.c \
+	lookupd/outside.c \
+	lookupd/outside.h \
 	lookupd/own.c \
 	lookupd/quota.c \
 	lookupd/resolver.c \

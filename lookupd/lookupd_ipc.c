@@ -35,6 +35,10 @@ answer_route_check(struct lookupd *d, struct ipc_channel *ch, struct ipc_msg *m)
 		return PK_EPROTO;
 	resolver_check_init(&c);
 	resolver_check(d->resolver, recipient, (unsigned)flags, &c);
+	if (outside_pending(d->outside)) {
+		resolver_check_fini(&c);
+		return 0;
+	}
 	ipc_out_init(&o, IPC_ROUTE_CHECK_ANSWER);
 	ipc_put_u64(&o, IPC_F_CODE, 0);
 	ipc_put_u64(&o, IPC_F_CLASS, c.class);
@@ -83,7 +87,8 @@ answer_access(struct lookupd *d, struct ipc_channel *ch, struct ipc_msg *m, bool
 		    " name", ipc_role_name(ipc_channel_peer(ch)), VIEW_ARG(table));
 	if (error != 0 && error != PK_ENOENT)
 		error = PK_ETEMP;
-	error = reply_table(ch, m, error, buf_view(&value), buf_view(&key));
+	error = outside_pending(d->outside) ? 0 :
+	    reply_table(ch, m, error, buf_view(&value), buf_view(&key));
 	buf_fini(&key);
 	buf_fini(&value);
 	return error;
@@ -156,21 +161,17 @@ answer_expand(struct lookupd *d, struct ipc_channel *ch, struct ipc_msg *m)
 	if (ipc_in_end(&in) != 0)
 		return PK_EPROTO;
 	resolver_expand(d->resolver, recipient, &e);
-	error = reply_expansion(ch, m, &e);
+	error = outside_pending(d->outside) ? 0 : reply_expansion(ch, m, &e);
 	resolver_expansion_fini(&e);
 	return error;
 }
 
+/* Runs again for requests whose tables are in other processes (outside.h). */
 static int
-on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
+answer(void *arg, struct ipc_channel *ch, struct ipc_msg *m)
 {
 	struct lookupd *d = arg;
 
-	/* About to end: what is not answered is asked of the next one. */
-	if (!d->ready)
-		return 0;
-	d->requests++;
-	stats_add(STATS_C_lookup_requests, 1);
 	switch (m->type) {
 	case IPC_ROUTE_CHECK:
 		return answer_route_check(d, ch, m);
@@ -185,12 +186,26 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 	}
 }
 
+static int
+on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
+{
+	struct lookupd *d = arg;
+
+	/* About to end: what is not answered is asked of the next one. */
+	if (!d->ready)
+		return 0;
+	d->requests++;
+	stats_add(STATS_C_lookup_requests, 1);
+	return outside_run(d->outside, ch, m, answer, d);
+}
+
 static void
 on_closed(struct ipc_channel *ch, int why, void *arg)
 {
 	struct lookupd *d = arg;
 	size_t i;
 
+	outside_forget(d->outside, ch);
 	for (i = 0; i < d->nchannels; i++)
 		if (d->channels[i] == ch)
 			d->channels[i] = d->channels[--d->nchannels];
@@ -207,6 +222,11 @@ static void
 open_channel(void *arg, const struct early_channel *w)
 {
 	struct lookupd *d = arg;
+
+	if (w->peer == IPC_ROLE_authd) {
+		ipc_pool_add(d->authd, w->fd, w->instance);
+		return;
+	}
 	d->channels = xreallocarray(d->channels, d->nchannels + 1, sizeof(*d->channels));
 	d->channels[d->nchannels++] = ipc_channel_new(child_loop(d->child), w->fd,
 	    IPC_ROLE_lookupd, w->peer, w->instance, &channel_ops, d);
@@ -236,6 +256,7 @@ lookupd_leave(struct lookupd *d)
 	size_t i;
 
 	d->ready = false;
+	outside_forget(d->outside, NULL);
 	for (i = 0; i < d->nchannels; i++)
 		ipc_leave(d->channels[i]);
 }
@@ -247,6 +268,14 @@ lookupd_admin_message(struct child *c, struct ipc_channel *ch, struct ipc_msg *m
 
 	if (m->type != IPC_TABLE_GET)
 		return PK_EPROTO;
-	return d->ready ? answer_access(d, ch, m, false) :
+	return d->ready ? outside_run(d->outside, ch, m, answer, d) :
 	    reply_table(ch, m, PK_ETEMP, VIEW(""), VIEW(""));
+}
+
+void
+lookupd_admin_closed(struct child *c, struct ipc_channel *ch)
+{
+	struct lookupd *d = child_arg(c);
+
+	outside_forget(d->outside, ch);
 }

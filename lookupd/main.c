@@ -6,7 +6,8 @@
  * configuration's folder, the folders of the tables that main.cf names, and in
  * the mail store files whose names it knows (maildirsize, by its group; modes
  * keep messages away), and writes nothing. What it may read is fixed by then:
- * a table that a reload puts elsewhere is the next process's. It believes none
+ * a table that a reload puts elsewhere is the next process's. Tables of type
+ * accounts are asked of authd, which tells it no password. It believes none
  * of its askers; they believe it what the administrator's tables say, so what
  * its loss costs is wrong routes for mail that passes while it is taken over.
  */
@@ -21,6 +22,18 @@
 #include "lookupd/lookupd.h"
 #include "sys/fd.h"
 
+static int
+get_outside(void *arg, struct view spec, struct view key, struct buf *value_r)
+{
+	return outside_get(arg, spec, key, value_r);
+}
+
+static bool
+is_pending(const void *arg)
+{
+	return outside_pending(arg);
+}
+
 void
 lookupd_load(struct lookupd *d)
 {
@@ -29,6 +42,8 @@ lookupd_load(struct lookupd *d)
 	resolver_free(&d->resolver);
 	tables_free(&d->tables);
 	d->tables = tables_new(conf);
+	tables_set_outside(d->tables, get_outside, is_pending, d->outside);
+	outside_renew(d->outside);
 	d->resolver = resolver_new(conf, d->tables, &d->own);
 }
 
@@ -94,7 +109,7 @@ on_reload(struct child *c, const struct conf *old)
 	child_exit(c, 0);
 }
 
-/* Every request is answered within its turn: nothing is open. */
+/* Who waits for authd's answer here asks another worker. */
 static void
 on_drain(struct child *c, uint64_t grace_ms)
 {
@@ -108,6 +123,7 @@ static const struct child_ops ops = {
 	.drain = on_drain,
 	.admin = lookupd_admin,
 	.message = lookupd_admin_message,
+	.admin_closed = lookupd_admin_closed,
 };
 
 /* ---- confinement ---- */
@@ -173,6 +189,8 @@ main(int argc, char **argv)
 	struct child_spec spec = { .role = IPC_ROLE_lookupd, .ops = &ops, .arg = &d };
 
 	d.child = child_begin(argc, argv, &spec);
+	d.authd = ipc_pool_new(child_loop(d.child), IPC_ROLE_lookupd, IPC_ROLE_authd);
+	d.outside = lookupd_accounts(&d);
 	lookupd_own_load(&d.own, child_conf(d.child)->inet_interfaces);
 	confine(d.child);
 	/* As the confined user: what cannot be read then is said at once. */

@@ -295,6 +295,9 @@ warn_twice(struct resolver *r, struct view domain, size_t first)
 		if (is_in_class(r, classes[i].class, domain, &found) == 0 && found)
 			log_warn("do not list domain %.*s in BOTH %s and %s",
 			    VIEW_ARG(domain), classes[first].param, classes[i].param);
+	/* A list that has not answered yet is compared when it has. */
+	if (tables_pending(r->tables))
+		map_del(r->checked, domain);
 }
 
 int

@@ -27,10 +27,14 @@ struct entry {
 	char		*error;
 	uint64_t	 retry_ms;
 	uint64_t	 lookups;
+	bool		 outside;	/* another process has it: no table of ours */
 };
 
 struct tables {
 	struct map	*entries;	/* by spec */
+	tables_outside_fn outside_get;
+	bool		(*outside_pending)(const void *arg);
+	void		*outside_arg;
 };
 
 /* ---- what the configuration names ---- */
@@ -77,7 +81,9 @@ is_foreign(struct view name)
 	    view_caseends(name, VIEW("_forbidden_commands")) ||
 	    view_eq(name, VIEW("listeners")) ||
 	    view_eq(name, VIEW("transports")) ||
-	    view_starts(name, VIEW("dns_"));
+	    view_starts(name, VIEW("dns_")) ||
+	    view_starts(name, VIEW("auth_")) ||
+	    view_starts(name, VIEW("oauth2_"));
 }
 
 /* Parameters whose "word:word" is always a table. */
@@ -146,6 +152,7 @@ is_known_type(struct view spec)
 
 	buf_init(&types, 1000);
 	table_put_types(&types);
+	buf_put_str(&types, ", accounts");
 	buf_put_str(&types, postfix_types);
 	list = buf_view(&types);
 	type = view_head(spec, (size_t)view_find(spec, ':'));
@@ -155,13 +162,28 @@ is_known_type(struct view spec)
 	return known;
 }
 
+static int
+open_table(struct view spec, struct table **t_r, struct buf *why)
+{
+	if (!view_starts(spec, VIEW("accounts:")))
+		return table_open(spec, t_r, why);
+	buf_printf(why, "%.*s: there are accounts:domains, users, aliases, quotas and logins",
+	    VIEW_ARG(spec));
+	return PK_EUNSUPPORTED;
+}
+
 static void
 open_entry(struct entry *e, struct view spec)
 {
 	struct buf why;
 
 	buf_init(&why, 2000);
-	if (table_open(spec, &e->table, &why) == 0) {
+	if (tables_is_outside(spec)) {
+		e->outside = true;
+		buf_fini(&why);
+		return;
+	}
+	if (open_table(spec, &e->table, &why) == 0) {
 		xfree(e->error);
 		e->error = NULL;
 	} else if (e->error == NULL || !view_eq(buf_view(&why), view_str(e->error))) {
@@ -184,7 +206,7 @@ add_table(struct view spec, void *arg)
 		e = XNEW(struct entry);
 		map_put(t->entries, spec, e);
 	}
-	if (e->table == NULL && e->error == NULL)
+	if (e->table == NULL && e->error == NULL && !e->outside)
 		open_entry(e, spec);
 }
 
@@ -239,7 +261,7 @@ ready_entry(struct tables *t, struct view spec)
 {
 	struct entry *e = map_get(t->entries, spec);
 
-	if (e == NULL)
+	if (e == NULL || e->outside)
 		return NULL;
 	if (e->table == NULL && clock_mono_ms() >= e->retry_ms)
 		open_entry(e, spec);
@@ -255,12 +277,58 @@ tables_named(const struct tables *t, struct view spec)
 int
 tables_get(struct tables *t, struct view spec, struct view key, struct buf *value_r)
 {
-	struct entry *e = ready_entry(t, spec);
+	struct entry *e = map_get(t->entries, spec);
 
-	if (e == NULL)
+	if (e != NULL && e->outside) {
+		e->lookups++;
+		return tables_get_outside(t, spec, key, value_r);
+	}
+	if ((e = ready_entry(t, spec)) == NULL)
 		return PK_ETEMP;
 	e->lookups++;
 	return table_get(e->table, key, value_r);
+}
+
+/* ---- those of other processes ---- */
+
+bool
+tables_is_outside(struct view spec)
+{
+	static const char *const names[] = { "accounts:domains", "accounts:users",
+	    "accounts:aliases", "accounts:quotas", "accounts:logins" };
+	size_t i;
+
+	if (view_starts(spec, VIEW("proxy:")))
+		spec = view_from(spec, sizeof("proxy:") - 1);
+	for (i = 0; i < NELEMS(names); i++)
+		if (view_eq(spec, view_str(names[i])))
+			return true;
+	return false;
+}
+
+int
+tables_get_outside(struct tables *t, struct view spec, struct view key, struct buf *value_r)
+{
+	if (view_starts(spec, VIEW("proxy:")))
+		spec = view_from(spec, sizeof("proxy:") - 1);
+	if (t->outside_get == NULL)
+		return PK_ETEMP;
+	return t->outside_get(t->outside_arg, spec, key, value_r);
+}
+
+void
+tables_set_outside(struct tables *t, tables_outside_fn get, bool (*pending)(const void *arg),
+    void *arg)
+{
+	t->outside_get = get;
+	t->outside_pending = pending;
+	t->outside_arg = arg;
+}
+
+bool
+tables_pending(const struct tables *t)
+{
+	return t->outside_pending != NULL && t->outside_pending(t->outside_arg);
 }
 
 bool
@@ -283,7 +351,7 @@ tables_each(struct tables *t, void (*fn)(const char *spec, size_t entries,
 
 	while (map_next(t->entries, &cursor, &key, &value)) {
 		e = value;
-		if (e->table == NULL && e->error == NULL)
+		if (e->table == NULL && e->error == NULL && !e->outside)
 			continue;
 		spec = view_dup(key);
 		fn(spec, e->table != NULL ? table_count(e->table) : 0, e->error,

@@ -18,6 +18,20 @@ struct tables;
  * then look-ups in it are PK_ETEMP, so that mail waits and is not refused.
  */
 struct tables *tables_new(const struct conf *conf);
+/*
+ * Who answers tables of other processes (accounts:users); without it they are
+ * PK_ETEMP. As outside_get(): before an answer is there a key is not found.
+ */
+typedef int (*tables_outside_fn)(void *arg, struct view spec, struct view key,
+	    struct buf *value_r);
+void	tables_set_outside(struct tables *t, tables_outside_fn get,
+	    bool (*pending)(const void *arg), void *arg);
+/* What was said to be missing is perhaps only not known yet. */
+bool	tables_pending(const struct tables *t);
+/* accounts:domains and the like, whether the configuration names it or not. */
+bool	tables_is_outside(struct view spec);
+int	tables_get_outside(struct tables *t, struct view spec, struct view key,
+	    struct buf *value_r);
 void	tables_free(struct tables **t);
 /* Does the configuration name this table? Nobody may ask for others. */
 bool	tables_named(const struct tables *t, struct view spec);
