@@ -37,7 +37,7 @@ void
 cmd_help(struct session *s, struct smtp_command *cmd)
 {
 	(void)cmd;
-	session_reply(s, "214 2.0.0 HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"
+	session_reply(s, "214 2.0.0 HELO EHLO MAIL RCPT DATA BDAT AUTH RSET NOOP VRFY HELP QUIT"
 	    " (RFC 5321)");
 }
 
