@@ -3,7 +3,7 @@
 import os
 import re
 
-from harness.suite import Skip, Suite
+from harness.suite import Skip, Suite, free_port
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
 
@@ -24,7 +24,13 @@ def test_A24_table_is_true():
     if os.geteuid() != 0:
         raise Skip("an ordinary user runs in development mode")
     table = documented()
-    with Suite() as s:
+    port = free_port()
+    with Suite({"submission_listener_class": "submission", "local_listener_class": "local",
+                "listeners": "smtp:inet:127.0.0.1:%d, submission:inet:127.0.0.1:%d, "
+                "local:inet:127.0.0.1:%d" % (port, free_port(), free_port())},
+               start=False) as s:
+        s.port = port
+        s.start()
         seen = set()
         for p in s.admin("system", "confinement")["processes"]:
             role = p["role"]
