@@ -344,6 +344,18 @@ tell_delivery(struct buf *b, struct view text)
 		buf_printf(b, ": %.*s", VIEW_ARG(why));
 }
 
+static void
+tell_origin(struct buf *b, struct view text)
+{
+	struct view tls = value_of(text, "tls=");
+	ptrdiff_t slash = view_find(tls, '/');
+
+	buf_printf(b, "came from %.*s", VIEW_ARG(value_of(text, "client=")));
+	if (slash > 0)
+		buf_printf(b, " over %.*s with %.*s", VIEW_ARG(view_head(tls, (size_t)slash)),
+		    VIEW_ARG(view_from(tls, (size_t)slash + 1)));
+}
+
 /* One event as a sentence; what has no sentence of its own is shown as logged. */
 static void
 tell(struct buf *b, const struct told *e)
@@ -353,7 +365,7 @@ tell(struct buf *b, const struct told *e)
 
 	text = view_trim(view_from(text, (size_t)(colon + 1)));
 	if (view_starts(text, VIEW("client=")))
-		buf_printf(b, "came from %.*s", VIEW_ARG(value_of(text, "client=")));
+		tell_origin(b, text);
 	else if (view_eq(text, VIEW("message-id=<>")))
 		buf_put_str(b, "has no Message-ID");
 	else if (view_starts(text, VIEW("message-id=")))

@@ -71,7 +71,7 @@ auth_filter_allows(const char *filter, struct view name)
 static bool
 is_secure(const struct session *s)
 {
-	return s->local;
+	return s->local || s->tls != NULL;
 }
 
 /* AUTH may come to be offered here, whatever the state of TLS. */

@@ -197,9 +197,9 @@ access_result(struct check *c, struct view answer, const char *subject)
 	return check_nest(c, answer);
 }
 
-static enum check_result
-look_up(struct check *c, const struct check_item *it, struct view key, enum access_kind kind,
-    const char *subject)
+enum check_result
+check_access_table(struct check *c, const struct check_item *it, struct view key,
+    enum access_kind kind, const char *subject)
 {
 	if (view_casestarts(it->arg, VIEW("static:")))
 		return access_result(c, view_from(it->arg, 7), subject);
@@ -221,7 +221,7 @@ CHECK_WORD(check_client_access)
 	struct view key = session_client(c->s, client, sizeof(client));
 
 	snprintf(subject, sizeof(subject), "<%s>: Client host", client);
-	return look_up(c, it, key, ACCESS_CLIENT, subject);
+	return check_access_table(c, it, key, ACCESS_CLIENT, subject);
 }
 
 CHECK_WORD(check_helo_access)
@@ -231,7 +231,7 @@ CHECK_WORD(check_helo_access)
 	if (c->s->helo == NULL)
 		return CHECK_DUNNO;
 	snprintf(subject, sizeof(subject), "<%s>: Helo command", c->s->helo);
-	return look_up(c, it, view_str(c->s->helo), ACCESS_HELO, subject);
+	return check_access_table(c, it, view_str(c->s->helo), ACCESS_HELO, subject);
 }
 
 CHECK_WORD(check_sender_access)
@@ -243,7 +243,7 @@ CHECK_WORD(check_sender_access)
 		return CHECK_DUNNO;
 	snprintf(subject, sizeof(subject), "<%s>: Sender address", tx->sender_text);
 	/* smtpd_null_access_lookup_key */
-	return look_up(c, it, tx->sender_len > 0 ? view_of(tx->sender_text, tx->sender_len) :
+	return check_access_table(c, it, tx->sender_len > 0 ? view_of(tx->sender_text, tx->sender_len) :
 	    VIEW("<>"), ACCESS_ADDRESS, subject);
 }
 
@@ -255,7 +255,7 @@ CHECK_WORD(check_recipient_access)
 		return CHECK_DUNNO;
 	snprintf(subject, sizeof(subject), "<%.*s>: Recipient address",
 	    VIEW_ARG(buf_view(&c->address)));
-	return look_up(c, it, buf_view(&c->address), ACCESS_ADDRESS, subject);
+	return check_access_table(c, it, buf_view(&c->address), ACCESS_ADDRESS, subject);
 }
 
 CHECK_WORD(check_sasl_access)
@@ -266,5 +266,5 @@ CHECK_WORD(check_sasl_access)
 	if (login == NULL)
 		return CHECK_DUNNO;
 	snprintf(subject, sizeof(subject), "<%s>: SASL login name", login);
-	return look_up(c, it, view_str(login), ACCESS_EXACT, subject);
+	return check_access_table(c, it, view_str(login), ACCESS_EXACT, subject);
 }

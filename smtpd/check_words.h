@@ -46,6 +46,15 @@ CHECK_WORD(reject_sender_login_mismatch);
 CHECK_WORD(reject_authenticated_sender_login_mismatch);
 CHECK_WORD(reject_unauthenticated_sender_login_mismatch);
 CHECK_WORD(reject_known_sender_login_mismatch);
+/* check_tls.c */
+CHECK_WORD(reject_plaintext_session);
+CHECK_WORD(permit_tls_clientcerts);
+CHECK_WORD(permit_tls_all_clientcerts);
+CHECK_WORD(check_ccert_access);
+
+/* What the item's access(5) table says of key; subject for the reply. */
+enum check_result check_access_table(struct check *c, const struct check_item *it,
+	    struct view key, enum access_kind kind, const char *subject);
 
 /* "<x@y>: Recipient address" and the like: what the current stage is about. */
 const char *check_subject(const struct check *c, char *text, size_t size);

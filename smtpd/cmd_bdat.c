@@ -9,12 +9,17 @@
  */
 #include "base/error.h"
 #include "smtpd/dispatch.h"
+#include "smtpd/session_tls.h"
 #include "smtpd/worker.h"
 
 /* The reply to a chunk that is not wanted, NULL if it is. */
 static const char *
 refusal(const struct session *s)
 {
+	if (s->pregreeted)
+		return session_pregreet_reply;
+	if (session_needs_tls(s))
+		return session_needs_tls_reply;
 	if (!s->esmtp || (s->policy->keywords & KEYWORD_CHUNKING) == 0)
 		return "502 5.5.1 Error: command not implemented";
 	if (s->state == STATE_FAILED)

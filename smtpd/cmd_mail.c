@@ -137,9 +137,7 @@ no_room(struct session *s, const struct smtp_command *cmd)
 	}
 	if (s->no_limits || c->smtpd_client_message_rate_limit == 0)
 		return false;
-	n = client_limits_count(s->w->limits, s->ip.bytes,
-	    s->ip.family == DOMAIN_INET4 ? 4 : 16, CLIENT_MESSAGE, c->anvil_rate_time_unit,
-	    loop_now_ms(s->w->loop));
+	n = session_count_event(s, CLIENT_MESSAGE);
 	if (n <= c->smtpd_client_message_rate_limit)
 		return false;
 	log_warn("Message delivery request rate limit exceeded: %u from %s[%s] for service %s",
@@ -175,6 +173,7 @@ cmd_mail(struct session *s, struct smtp_command *cmd)
 	tx->ret = cmd->params & SMTP_PARAM_RET ? cmd->ret : SMTP_RET_UNSET;
 	tx->priority = priority_of(s, cmd);
 	tx->hold_until_ms = hold_until_ms;
+	tx->requiretls = (cmd->params & SMTP_PARAM_REQUIRETLS) != 0;
 	if (cmd->params & SMTP_PARAM_ENVID)
 		buf_put_view(&tx->envid, cmd->envid);
 	s->state = STATE_MAIL;

@@ -9,25 +9,42 @@
  * leaves its session behind until then.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "mail/trace.h"
+#include "net/tls.h"
 #include "smtpd/complete.h"
 #include "smtpd/dispatch.h"
+#include "smtpd/session_tls.h"
 #include "smtpd/worker.h"
 #include "sys/stats.h"
 
-static const char *
-with(const struct session *s)
+/* Facts of TLS, with two names out of a certificate. */
+#define DESCRIPTION_MAX	1024
+
+/* Nothing without TLS. */
+static struct view
+describe(const struct session *s, void (*put)(const struct session *s, struct buf *b),
+    char text[DESCRIPTION_MAX])
 {
-	return trace_with(s->esmtp, false, false, auth_login(s) != NULL, s->tx->utf8);
+	struct buf b;
+	struct view v;
+
+	worker_buf_get(s->w, &b, DESCRIPTION_MAX);
+	put(s, &b);
+	v = buf_view(&b);
+	memcpy(text, v.p, v.len);
+	worker_buf_put(s->w, &b);
+	return view_of(text, v.len);
 }
 
 static void
 put_trace(struct session *s, const char *id)
 {
+	char tls[DESCRIPTION_MAX], peer[DESCRIPTION_MAX];
 	struct transaction *tx = s->tx;
 	struct trace_received t = {
 		.helo = view_str(s->helo),
@@ -35,7 +52,7 @@ put_trace(struct session *s, const char *id)
 		.client_addr = view_str(s->addr),
 		.by = view_str(s->policy->conf->myhostname),
 		.mail_name = view_str(s->policy->conf->mail_name),
-		.with = view_str(with(s)),
+		.with = view_str(session_with(s)),
 		.id = view_str(id),
 		.wall_ms = tx->arrival_ms,
 	};
@@ -45,6 +62,10 @@ put_trace(struct session *s, const char *id)
 	/* Where a user sits is nobody's business; the log knows it. */
 	if (auth_login(s) != NULL && s->policy->conf->smtpd_hide_client)
 		t.client_addr = VIEW_NONE;
+	if (s->tls != NULL && s->policy->conf->smtpd_tls_received_header) {
+		t.tls = describe(s, session_tls_describe, tls);
+		t.tls_peer = describe(s, session_tls_describe_peer, peer);
+	}
 	if (tx->nrcpts == 1)
 		t.rcpt = view_str(tx->first_rcpt);
 	buf_reset(&tx->header);
@@ -52,24 +73,49 @@ put_trace(struct session *s, const char *id)
 	complete_put(s, &tx->header);
 }
 
+/* ", tls=TLSv1.3/TLS_AES_256_GCM_SHA384" for the log and `adminctl trace`; empty: none. */
+static const char *
+tls_word(const struct session *s, char *text, size_t size)
+{
+	text[0] = '\0';
+	if (s->tls != NULL)
+		snprintf(text, size, ", tls=%s/%s", tls_conn_protocol(s->tls),
+		    tls_conn_cipher(s->tls));
+	return text;
+}
+
 /* The place is fixed, so is the queue id. */
 static struct view
 compose(void *arg, uint64_t message)
 {
 	struct session *s = arg;
-	char id[RECORD_ID_TEXT_MAX], client[SESSION_CLIENT_MAX];
+	char id[RECORD_ID_TEXT_MAX], client[SESSION_CLIENT_MAX], tls[80];
 
 	record_id_format(message, id);
 	put_trace(s, id);
 	session_client(s, client, sizeof(client));
 	if (auth_login(s) != NULL)
-		log_info("%s: client=%s, sasl_method=%s, sasl_username=%s", id, client,
-		    s->auth->mechanism, auth_login(s));
+		log_info("%s: client=%s%s, sasl_method=%s, sasl_username=%s", id, client,
+		    tls_word(s, tls, sizeof(tls)), s->auth->mechanism, auth_login(s));
 	else
-		log_info("%s: client=%s", id, client);
+		log_info("%s: client=%s%s", id, client, tls_word(s, tls, sizeof(tls)));
 	log_info("%s: message-id=%s", id, s->tx->scanner.message_id[0] != '\0' ?
 	    s->tx->scanner.message_id : "<>");
 	return buf_view(&s->tx->header);
+}
+
+/* What a message demands of its way on; a demand counts more than leave (RFC 8689 5). */
+static void
+put_tls(struct session *s, struct buf *b)
+{
+	char text[DESCRIPTION_MAX];
+
+	if (s->tls != NULL)
+		envelope_put_text(b, ENVELOPE_TLS, describe(s, session_tls_describe, text));
+	if (s->tx->requiretls)
+		envelope_put_u64(b, ENVELOPE_REQUIRETLS, 1);
+	else if (s->tx->scanner.seen & DATA_SEEN_TLS_OPTIONAL)
+		envelope_put_u64(b, ENVELOPE_TLS_OPTIONAL, 1);
 }
 
 static void
@@ -97,7 +143,7 @@ put_once(struct session *s, struct buf *b)
 	envelope_put_text(b, ENVELOPE_CLIENT_ADDR, view_str(s->addr));
 	envelope_put_text(b, ENVELOPE_CLIENT_NAME, view_str(s->name));
 	envelope_put_text(b, ENVELOPE_HELO, view_str(s->helo));
-	envelope_put_text(b, ENVELOPE_PROTOCOL, view_str(with(s)));
+	envelope_put_text(b, ENVELOPE_PROTOCOL, view_str(session_with(s)));
 	if (c->message_id[0] != '\0')
 		envelope_put_text(b, ENVELOPE_MESSAGE_ID, view_str(c->message_id));
 	if (auth_login(s) != NULL) {
@@ -109,6 +155,7 @@ put_once(struct session *s, struct buf *b)
 		envelope_put_u64(b, ENVELOPE_HOLD_UNTIL_MS, tx->hold_until_ms);
 	envelope_put_u64(b, ENVELOPE_CLASS, s->policy->class);
 	envelope_put_u64(b, ENVELOPE_LINE_MAX, c->longest_line);
+	put_tls(s, b);
 }
 
 /* The transaction is over, whatever became of it. */

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "smtpd/session_tls.h"
 #include "smtpd/worker.h"
 
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
@@ -26,6 +27,7 @@ session_set_peer(struct session *s, const struct sockaddr *peer)
 
 	s->ip.family = DOMAIN_INET4;
 	if (peer->sa_family == AF_INET6) {
+		s->port = ntohs(((const struct sockaddr_in6 *)(const void *)peer)->sin6_port);
 		bytes = ((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr.s6_addr;
 		if (memcmp(bytes, mapped_prefix, sizeof(mapped_prefix)) == 0) {
 			memcpy(s->ip.bytes, bytes + 12, 4);
@@ -34,6 +36,7 @@ session_set_peer(struct session *s, const struct sockaddr *peer)
 			memcpy(s->ip.bytes, bytes, 16);
 		}
 	} else if (peer->sa_family == AF_INET) {
+		s->port = ntohs(((const struct sockaddr_in *)(const void *)peer)->sin_port);
 		memcpy(s->ip.bytes, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
 	} else {
 		/* A Unix socket: this machine. */
@@ -74,6 +77,30 @@ session_uncount(struct session *s)
 	s->counted = false;
 }
 
+uint32_t
+session_count_event(struct session *s, enum client_event event)
+{
+	return client_limits_count(s->w->limits, s->ip.bytes, key_len(s), event,
+	    s->policy->conf->anvil_rate_time_unit, loop_now_ms(s->w->loop));
+}
+
+uint32_t
+session_event_rate(struct session *s, enum client_event event)
+{
+	return client_limits_rate(s->w->limits, s->ip.bytes, key_len(s), event,
+	    s->policy->conf->anvil_rate_time_unit, loop_now_ms(s->w->loop));
+}
+
+/* Text with our name and its address; where TLS comes first it could not read it. */
+static void
+refuse(struct session *s, const char *what)
+{
+	if (!s->policy->tls_wrapper || s->tls != NULL)
+		session_replyf(s, "421 4.7.0 %s Error: %s from %s", s->policy->conf->myhostname,
+		    what, s->addr);
+	session_close_after(s);
+}
+
 /* True if the client is over one of its limits, and was told. */
 static bool
 over_limits(struct session *s)
@@ -91,8 +118,7 @@ over_limits(struct session *s)
 	    open > c->smtpd_client_connection_count_limit)
 		what = "concurrency";
 	if (what == NULL && c->smtpd_client_connection_rate_limit > 0) {
-		rate = client_limits_count(s->w->limits, s->ip.bytes, key_len(s),
-		    CLIENT_CONNECTION, c->anvil_rate_time_unit, now);
+		rate = session_count_event(s, CLIENT_CONNECTION);
 		if (rate > c->smtpd_client_connection_rate_limit)
 			what = "rate";
 	}
@@ -100,9 +126,7 @@ over_limits(struct session *s)
 		return false;
 	log_warn("Connection %s limit exceeded: %u from %s[%s] for service %s", what,
 	    open, s->name, s->addr, s->policy->listener);
-	session_replyf(s, "421 4.7.0 %s Error: too many connections from %s", c->myhostname,
-	    s->addr);
-	session_close_after(s);
+	refuse(s, "too many connections");
 	return true;
 }
 
@@ -114,7 +138,7 @@ talks_early(struct session *s)
 	char byte, client[SESSION_CLIENT_MAX];
 
 	if (!s->policy->conf->smtpd_forbid_unauth_pipelining ||
-	    recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+	    recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || s->pregreeted)
 		return false;
 	session_client(s, client, sizeof(client));
 	log_info("improper command pipelining after CONNECT from %s", client);
@@ -134,6 +158,21 @@ greet(struct session *s)
 	session_resume(s);
 }
 
+void
+session_pregreet_over(struct session *s)
+{
+	greet(s);
+}
+
+static void
+greet_later(struct session *s)
+{
+	if (s->mode != SESSION_CLOSING && session_pregreet_wanted(s))
+		session_pregreet_begin(s);
+	else
+		greet(s);
+}
+
 static void
 client_checked(struct session *s, struct check *c, enum check_result result)
 {
@@ -142,7 +181,37 @@ client_checked(struct session *s, struct check *c, enum check_result result)
 		session_replyf(s, "%s", buf_cstr(&c->reply));
 		session_close_after(s);
 	}
-	greet(s);
+	greet_later(s);
+}
+
+void
+session_secured(struct session *s)
+{
+	s->verb = SMTP_VERB_UNKNOWN;
+	s->verb_counted = true;
+	if (!s->policy->conf->smtpd_delay_reject)
+		check_begin(s, 1 << CHECK_CLIENT, "CONNECT", NULL, VIEW_NONE, client_checked);
+	else
+		greet_later(s);
+}
+
+/* Implicit TLS (RFC 8314): the handshake comes before everything. */
+static void
+secure(struct session *s)
+{
+	if (!worker_has_tls(s->w, s->policy)) {
+		log_error("listener %s: TLS not available due to local problem",
+		    s->policy->listener);
+		session_close_after(s);
+		session_resume(s);
+	} else if (session_tls_over_limit(s)) {
+		session_close_after(s);
+		session_resume(s);
+	} else {
+		/* Behind the queue of what runs now. */
+		s->mode = SESSION_STARTTLS;
+		session_resume(s);
+	}
 }
 
 static void
@@ -151,14 +220,12 @@ known(struct session *s)
 	log_info("connect from %s[%s]", s->name, s->addr);
 	s->verb = SMTP_VERB_UNKNOWN;
 	s->verb_counted = true;
-	if (over_limits(s)) {
+	if (over_limits(s))
 		session_resume(s);
-		return;
-	}
-	if (!s->policy->conf->smtpd_delay_reject)
-		check_begin(s, 1 << CHECK_CLIENT, "CONNECT", NULL, VIEW_NONE, client_checked);
+	else if (s->policy->tls_wrapper)
+		secure(s);
 	else
-		greet(s);
+		session_secured(s);
 }
 
 /* ---- mynetworks ---- */

@@ -10,11 +10,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "smtpd/session_tls.h"
 #include "smtpd/worker.h"
 
 static const struct command_row rows[] = {
 	{ SMTP_VERB_HELO, STATE_ANY, COMMAND_LAST, cmd_helo, NULL },
-	{ SMTP_VERB_EHLO, STATE_ANY, COMMAND_LAST, cmd_ehlo, NULL },
+	{ SMTP_VERB_EHLO, STATE_ANY, COMMAND_LAST | COMMAND_CLEAR, cmd_ehlo, NULL },
+	/* What stands behind it is thrown away, whatever it is: session_tls.c. */
+	{ SMTP_VERB_STARTTLS, STATE_ANY, COMMAND_CLEAR, cmd_starttls, NULL },
 	{ SMTP_VERB_MAIL, STATE_START | STATE_READY, 0, cmd_mail,
 	    "503 5.5.1 Error: nested MAIL command" },
 	{ SMTP_VERB_RCPT, STATE_MAIL | STATE_RCPT, 0, cmd_rcpt,
@@ -24,11 +27,11 @@ static const struct command_row rows[] = {
 	/* Its bytes follow whatever the answer is: cmd_bdat looks at the state. */
 	{ SMTP_VERB_BDAT, STATE_ANY, 0, cmd_bdat, NULL },
 	{ SMTP_VERB_RSET, STATE_ANY, COMMAND_JUNK, cmd_rset, NULL },
-	{ SMTP_VERB_NOOP, STATE_ANY, COMMAND_JUNK, cmd_noop, NULL },
+	{ SMTP_VERB_NOOP, STATE_ANY, COMMAND_JUNK | COMMAND_CLEAR, cmd_noop, NULL },
 	{ SMTP_VERB_VRFY, STATE_ANY, COMMAND_JUNK, cmd_vrfy, NULL },
-	{ SMTP_VERB_HELP, STATE_ANY, COMMAND_JUNK, cmd_help, NULL },
+	{ SMTP_VERB_HELP, STATE_ANY, COMMAND_JUNK | COMMAND_CLEAR, cmd_help, NULL },
 	{ SMTP_VERB_AUTH, STATE_ANY, COMMAND_LAST, cmd_auth, NULL },
-	{ SMTP_VERB_QUIT, STATE_ANY, COMMAND_LAST, cmd_quit, NULL },
+	{ SMTP_VERB_QUIT, STATE_ANY, COMMAND_LAST | COMMAND_CLEAR, cmd_quit, NULL },
 };
 
 static const struct command_row *
@@ -47,7 +50,11 @@ session_keywords(const struct session *s)
 {
 	unsigned k = s->policy->keywords;
 
-	return k & ~(unsigned)(KEYWORD_STARTTLS | KEYWORD_REQUIRETLS);
+	if (s->tls == NULL)
+		k &= ~(unsigned)KEYWORD_REQUIRETLS;
+	if (s->tls != NULL || !worker_has_tls(s->w, s->policy))
+		k &= ~(unsigned)KEYWORD_STARTTLS;
+	return k;
 }
 
 unsigned
@@ -67,6 +74,8 @@ session_extensions(const struct session *s)
 		ext |= SMTP_EXT_DSN;
 	if (k & KEYWORD_MT_PRIORITY)
 		ext |= SMTP_EXT_MT_PRIORITY;
+	if (k & KEYWORD_REQUIRETLS)
+		ext |= SMTP_EXT_REQUIRETLS;
 	if (s->esmtp && (auth_offered(s) || auth_login(s) != NULL))
 		ext |= SMTP_EXT_AUTH;
 	if (s->esmtp && session_may_hold(s))
@@ -117,6 +126,8 @@ pipelines_badly(struct session *s, const struct command_row *row, struct view li
 	char client[SESSION_CLIENT_MAX];
 	bool allowed = s->esmtp && (s->policy->keywords & KEYWORD_PIPELINING) != 0;
 
+	if (row != NULL && row->verb == SMTP_VERB_STARTTLS)
+		return false;
 	if (!s->more || (allowed && (row == NULL || (row->flags & COMMAND_LAST) == 0)))
 		return false;
 	/* Nobody waits for the answer to QUIT. */
@@ -201,6 +212,11 @@ session_dispatch(struct session *s, struct view line)
 	if (row == NULL)
 		session_reply(s, cmd.verb == SMTP_VERB_UNKNOWN && error != SMTP_COMMAND_OK ?
 		    smtp_command_error_text(error) : "502 5.5.1 Error: command not implemented");
+	else if (s->pregreeted && row->verb != SMTP_VERB_BDAT && row->verb != SMTP_VERB_QUIT)
+		session_reply(s, session_pregreet_reply);
+	else if (session_needs_tls(s) && (row->flags & COMMAND_CLEAR) == 0 &&
+	    row->verb != SMTP_VERB_BDAT)
+		session_reply(s, session_needs_tls_reply);
 	else if (error != SMTP_COMMAND_OK)
 		session_reply(s, smtp_command_error_text(error));
 	else

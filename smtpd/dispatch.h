@@ -19,6 +19,7 @@ struct command_row {
 enum command_flag {
 	COMMAND_LAST	= 1,	/* nothing may stand behind it (RFC 2920) */
 	COMMAND_JUNK	= 2,	/* counts as junk */
+	COMMAND_CLEAR	= 4,	/* answered without TLS under level encrypt */
 };
 
 /* cmd_helo.c */
@@ -34,6 +35,8 @@ void	cmd_data(struct session *s, struct smtp_command *cmd);
 void	cmd_bdat(struct session *s, struct smtp_command *cmd);
 /* cmd_auth.c */
 void	cmd_auth(struct session *s, struct smtp_command *cmd);
+/* cmd_starttls.c */
+void	cmd_starttls(struct session *s, struct smtp_command *cmd);
 /* cmd_misc.c */
 void	cmd_rset(struct session *s, struct smtp_command *cmd);
 void	cmd_noop(struct session *s, struct smtp_command *cmd);

@@ -128,8 +128,17 @@ listeners_new(struct worker *w)
 static void
 start(struct listener *l)
 {
-	policy_unref(&l->policy);
-	l->policy = policy_new(l->all->set, l->name, l->class);
+	struct policy *p = policy_new(l->all->set, l->name, l->class, l->all->w->keys);
+
+	if (p->tls_bad != NULL)
+		log_error("listener %s: %s%s", l->name, p->tls_bad,
+		    l->policy != NULL ? "; what was configured before stays in use" : "");
+	if (p->tls_bad != NULL && l->policy != NULL) {
+		policy_unref(&p);
+	} else {
+		policy_unref(&l->policy);
+		l->policy = p;
+	}
 	if (!l->all->stopped && !is_full(l->all))
 		accepting(l, true);
 }

@@ -16,6 +16,7 @@ smtpd_libsmtpd_a_SOURCES =			\
 	smtpd/check_list.c			\
 	smtpd/check_login.c			\
 	smtpd/check_name.c			\
+	smtpd/check_tls.c			\
 	smtpd/check_words.c			\
 	smtpd/check_words.h			\
 	smtpd/cmd_auth.c			\
@@ -25,6 +26,7 @@ smtpd_libsmtpd_a_SOURCES =			\
 	smtpd/cmd_mail.c			\
 	smtpd/cmd_misc.c			\
 	smtpd/cmd_rcpt.c			\
+	smtpd/cmd_starttls.c			\
 	smtpd/commit.c				\
 	smtpd/complete.c			\
 	smtpd/complete.h			\
@@ -37,10 +39,14 @@ smtpd_libsmtpd_a_SOURCES =			\
 	smtpd/lookup.h				\
 	smtpd/policy.c				\
 	smtpd/policy.h				\
+	smtpd/pregreet.c			\
 	smtpd/relay.c				\
 	smtpd/relay.h				\
 	smtpd/session.c				\
 	smtpd/session.h				\
+	smtpd/session_log.c			\
+	smtpd/session_tls.c			\
+	smtpd/session_tls.h			\
 	smtpd/transaction.c			\
 	smtpd/transaction.h			\
 	smtpd/worker.c				\

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/child.h"
+#include "net/tls.h"
 #include "queue/segment_link.h"
 #include "smtpd/backend_ipc.h"
 #include "smtpd/listener.h"
@@ -94,6 +95,7 @@ set_up(struct smtpd *d, struct child *c)
 	d->link = segment_link_new(l);
 	d->worker = worker_new(l, segment_link_writer(d->link));
 	d->worker->backend = &backend_ipc;
+	d->worker->keys = tls_keys_new(l, child_role(c));
 	d->worker->backend_arg = &d->pools;
 	d->pools.lookup = ipc_pool_new(l, child_role(c), IPC_ROLE_lookupd);
 	d->pools.dns = ipc_pool_new(l, child_role(c), IPC_ROLE_dnsd);
@@ -126,6 +128,9 @@ on_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd)
 		break;
 	case IPC_ROLE_authd:
 		auth_link_channel(d->pools.auth, fd, instance);
+		break;
+	case IPC_ROLE_certd:
+		tls_keys_channel(d->worker->keys, fd, instance);
 		break;
 	default:
 		log_warn("channel to %s is of no use here", ipc_role_name(peer));
@@ -167,6 +172,14 @@ on_reload(struct child *c, const struct conf *old)
 	listeners_configure(d->listeners, child_conf(c));
 }
 
+static void
+set_prefixes(struct smtpd *d, const struct child *c)
+{
+	client_limits_set_prefix(d->worker->limits,
+	    (unsigned)child_conf(c)->smtpd_client_ipv4_prefix_length,
+	    (unsigned)child_conf(c)->smtpd_client_ipv6_prefix_length);
+}
+
 /* CLIENT_LIMITS: PAGE (our column), the table. */
 static int
 on_message(struct child *c, struct ipc_channel *ch, struct ipc_msg *m)
@@ -192,6 +205,7 @@ on_message(struct child *c, struct ipc_channel *ch, struct ipc_msg *m)
 	/* Sessions counted in the old table are forgotten by it and never leave this one. */
 	client_limits_unmap(&d->worker->limits);
 	d->worker->limits = limits;
+	set_prefixes(d, c);
 	return 0;
 }
 
@@ -305,6 +319,7 @@ main(int argc, char **argv)
 		d.worker->limits = client_limits_map(-1, 0);
 	if (d.worker->limits == NULL)
 		log_fatal("no memory for client limits: %s", strerror(errno));
+	set_prefixes(&d, c);
 	listeners_configure(d.listeners, child_conf(c));
 	s.user = ipc_role_user(child_role(c));
 	s.chroot_dir = empty_root(c);

@@ -285,8 +285,54 @@ compile_lists(struct policy *p)
 	    check_list_permits_all(&p->lists[CHECK_RELAY]);
 }
 
+/* ---- TLS ---- */
+
+/*
+ * Tickets of one listener open no session of another, nor of another role:
+ * what a client proved there (a certificate, a login) does not count here (A20).
+ */
+static char *
+ticket_service(const struct policy *p)
+{
+	static const char *const classes[CHILD_LISTENER_CLASSES] = {
+		[CHILD_LISTENER_MX] = "smtpd",
+		[CHILD_LISTENER_SUBMISSION] = "submission",
+		[CHILD_LISTENER_LOCAL] = "localsmtp",
+		[CHILD_LISTENER_ADMIN] = "admin",
+	};
+
+	return xasprintf("%s/%s", classes[p->class], p->listener);
+}
+
+static void
+set_tls(struct policy *p, struct tls_keys *keys)
+{
+	const char *level = p->conf->smtpd_tls_security_level;
+	char *service;
+	struct buf why;
+
+	/* This machine's Unix socket has nobody to hide from. */
+	if (p->class == CHILD_LISTENER_LOCAL)
+		return;
+	p->tls_wrapper = p->conf->smtpd_tls_wrappermode;
+	if (p->tls_wrapper || strcmp(level, "encrypt") == 0)
+		p->tls_level = POLICY_TLS_ENCRYPT;
+	else if (strcmp(level, "may") == 0)
+		p->tls_level = POLICY_TLS_MAY;
+	if (p->tls_level == POLICY_TLS_NONE || keys == NULL)
+		return;
+	buf_init(&why, 1024);
+	service = ticket_service(p);
+	p->tls = tls_server_new(keys, p->conf, service, &why);
+	if (p->tls == NULL)
+		p->tls_bad = xstrdup(buf_cstr(&why));
+	xfree(service);
+	buf_fini(&why);
+}
+
 struct policy *
-policy_new(struct policy_set *set, const char *listener, enum child_listener_class class)
+policy_new(struct policy_set *set, const char *listener, enum child_listener_class class,
+    struct tls_keys *keys)
 {
 	struct policy *p = XNEW(struct policy);
 	const struct conf *c = conf_scope(set->conf, listener);
@@ -311,7 +357,10 @@ policy_new(struct policy_set *set, const char *listener, enum child_listener_cla
 	    c->smtpd_sasl_exceptions_networks);
 	compile_lists(p);
 	compile_forbidden(p);
+	set_tls(p, keys);
 	p->keywords = offered(c);
+	if (p->tls_level == POLICY_TLS_NONE || p->tls_wrapper)
+		p->keywords &= ~(unsigned)KEYWORD_STARTTLS;
 	p->bare = strcmp(c->smtpd_forbid_bare_newline, "reject") == 0 ?
 	    DATA_BARE_REJECT : DATA_BARE_NORMALIZE;
 	return p;
@@ -338,6 +387,8 @@ policy_unref(struct policy **pp)
 	for (i = 0; i < p->nforbidden_re; i++)
 		regfree(&p->forbidden_re[i]);
 	xfree(p->forbidden_re);
+	tls_server_unref(&p->tls);
+	xfree(p->tls_bad);
 	match_list_free(&p->mynetworks);
 	match_list_free(&p->no_limits);
 	match_list_free(&p->bare_allowed);

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "ipc/child.h"
 #include "mail/data_scanner.h"
+#include "net/tls.h"
 #include "smtpd/check.h"
 #include "table/match_list.h"
 
@@ -40,6 +41,8 @@ enum policy_keyword {
 /* Said by the session, not by policy_ehlo(): they depend on TLS and login. */
 #define KEYWORDS_OF_SESSION	(KEYWORD_AUTH | KEYWORD_FUTURERELEASE)
 
+enum policy_tls { POLICY_TLS_NONE, POLICY_TLS_MAY, POLICY_TLS_ENCRYPT };
+
 /* One a listener. */
 struct policy {
 	unsigned	 refs;
@@ -62,6 +65,10 @@ struct policy {
 	regex_t		*forbidden_re;
 	size_t		 nforbidden_re;
 	enum data_bare	 bare;
+	enum policy_tls	 tls_level;
+	bool		 tls_wrapper;		/* TLS from the first byte */
+	struct tls_server *tls;			/* NULL: cannot be, or must not */
+	char		*tls_bad;		/* why it cannot be; NULL: it can */
 };
 
 struct policy_set {
@@ -72,8 +79,12 @@ struct policy_set {
 /* Copies the configuration. The caller holds a reference. NULL: cannot happen twice the same. */
 struct policy_set *policy_set_new(const struct conf *conf);
 void	policy_set_unref(struct policy_set **set);
+/*
+ * keys: the process's, NULL: no TLS. With a TLS value that cannot be used the
+ * policy has tls_bad and offers none (level encrypt still demands it).
+ */
 struct policy *policy_new(struct policy_set *set, const char *listener,
-	    enum child_listener_class class);
+	    enum child_listener_class class, struct tls_keys *keys);
 struct policy *policy_ref(struct policy *p);
 void	policy_unref(struct policy **p);
 /*

@@ -16,12 +16,15 @@
 #include "smtpd/session.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/tls.h"
+#include "smtpd/session_tls.h"
 #include "smtpd/worker.h"
 #include "sys/stats.h"
 
@@ -37,43 +40,6 @@ static void	session_run(struct session *s, struct view in);
 static void	on_readable(evutil_socket_t fd, short what, void *arg);
 static void	on_writable(evutil_socket_t fd, short what, void *arg);
 static void	on_timer(void *arg);
-
-/* ---- names for the log ---- */
-
-struct view
-session_client(struct session *s, char *text, size_t size)
-{
-	int n;
-
-	n = snprintf(text, size, "%s[%s]", s->name != NULL ? s->name : "unknown", s->addr);
-	return view_of(text, n > 0 && (size_t)n < size ? (size_t)n : size - 1);
-}
-
-const char *
-session_protocol(const struct session *s)
-{
-	if (s->tx != NULL && s->tx->utf8)
-		return "UTF8SMTP";
-	return s->esmtp ? "ESMTP" : "SMTP";
-}
-
-void
-session_log_reject(struct session *s, const char *what, struct view reply,
-    struct view recipient)
-{
-	char client[SESSION_CLIENT_MAX], from[ADDRESS_MAX + 16] = "";
-	char to[RECORD_ADDRESS_MAX + 16] = "";
-
-	session_client(s, client, sizeof(client));
-	if (s->tx != NULL)
-		snprintf(from, sizeof(from), " from=<%s>", s->tx->sender_text);
-	if (recipient.len > 0)
-		snprintf(to, sizeof(to), " to=<%.*s>", VIEW_ARG(recipient));
-	stats_add(STATS_C_smtpd_rejects, 1);
-	log_info("NOQUEUE: %s from %s: %.*s;%s%s proto=%s%s%s%s", what, client,
-	    VIEW_ARG(reply), from, to, session_protocol(s), s->helo != NULL ? " helo=<" : "",
-	    s->helo != NULL ? s->helo : "", s->helo != NULL ? ">" : "");
-}
 
 /* ---- timers ---- */
 
@@ -216,16 +182,24 @@ write_wait(struct session *s, bool wait)
 		log_fatal("session: no event");
 }
 
+static ssize_t
+put_bytes(struct session *s, struct view v)
+{
+	struct iovec iov = { (void *)(uintptr_t)v.p, v.len };
+
+	if (s->tls != NULL)
+		return tls_conn_writev(s->tls, &iov, 1);
+	return send(s->fd, v.p, v.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* False when the client cannot be reached any more. */
 static bool
 flush(struct session *s)
 {
-	struct view v;
 	ssize_t n;
 
 	while (s->out.len > 0 && s->wake_ms == 0) {
-		v = buf_view(&s->out);
-		n = send(s->fd, v.p, v.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = put_bytes(s, buf_view(&s->out));
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -244,14 +218,34 @@ flush(struct session *s)
 
 /* ---- input ---- */
 
+static ssize_t
+take_bytes(struct session *s, void *to, size_t size)
+{
+	if (s->tls != NULL)
+		return tls_conn_read(s->tls, to, size);
+	return recv(s->fd, to, size, MSG_DONTWAIT);
+}
+
 static void
 set_reading(struct session *s, bool on)
 {
-	if (on == s->reading || s->fd == -1)
+	if (s->fd == -1)
+		return;
+	/* What TLS has decrypted already, the socket does not announce. */
+	if (on && s->tls != NULL && tls_conn_pending(s->tls))
+		loop_defer(s->w->loop, &s->again);
+	if (on == s->reading)
 		return;
 	s->reading = on;
 	if ((on ? event_add(&s->ev, NULL) : event_del(&s->ev)) == -1)
 		log_fatal("session: no event");
+}
+
+void
+session_want(struct session *s, bool read, bool write)
+{
+	set_reading(s, read);
+	write_wait(s, write);
 }
 
 void
@@ -352,7 +346,11 @@ consume(struct session *s, struct view in)
 			n = session_auth_input(s, view_from(in, used));
 			break;
 		case SESSION_CONNECT:
+		case SESSION_PREGREET:
 			return used;
+		case SESSION_STARTTLS:
+			session_tls_discard(s, view_from(in, used));
+			return in.len;
 		default:
 			return in.len;		/* nobody wants it any more */
 		}
@@ -392,6 +390,11 @@ say_shutdown(struct session *s, bool now)
 	session_connect_cancel(s);
 	s->waiting = false;
 	s->wake_ms = 0;
+	/* In the midst of a handshake there is no way to say it. */
+	if (s->mode == SESSION_HANDSHAKE || (s->policy->tls_wrapper && s->tls == NULL)) {
+		s->freed = true;
+		return;
+	}
 	session_replyf(s, "421 4.3.2 %s Service shutting down", s->policy->conf->myhostname);
 	session_close_after(s);
 }
@@ -415,7 +418,11 @@ settle(struct session *s)
 		session_free(s);
 		return;
 	}
-	if (s->write_ev != NULL || s->quiet)
+	if (s->mode == SESSION_HANDSHAKE)
+		return;
+	if (s->mode == SESSION_STARTTLS && s->out.len == 0)
+		session_tls_begin(s);
+	else if (s->write_ev != NULL || s->quiet)
 		set_reading(s, false);
 	else if (!s->waiting && s->wake_ms == 0 && (s->tx == NULL || !s->tx->stalled))
 		set_reading(s, true);
@@ -427,8 +434,8 @@ may_be_secret(const struct session *s)
 	return s->policy->conf->smtpd_sasl_auth_enable;
 }
 
-static void
-put_input(struct session *s)
+void
+session_drop_input(struct session *s)
 {
 	if (s->in.data != NULL && may_be_secret(s))
 		explicit_bzero(s->in.data, s->in.cap);
@@ -451,7 +458,7 @@ session_run(struct session *s, struct view in)
 	if (own) {
 		buf_consume(&s->in, used);
 		if (s->in.len == 0 && s->in.data != NULL)
-			put_input(s);
+			session_drop_input(s);
 	} else if (used < in.len && !s->freed) {
 		worker_buf_get(s->w, &s->in, WORKER_SCRATCH + COMMAND_READ);
 		/* Not to be moved about while it may hold half a password. */
@@ -497,6 +504,14 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (s->mode == SESSION_HANDSHAKE) {
+		session_tls_step(s);
+		return;
+	}
+	if (s->mode == SESSION_PREGREET) {
+		session_pregreet_input(s);
+		return;
+	}
 	if (left_while_authenticating(s)) {
 		lost_connection(s);
 		session_free(s);
@@ -513,7 +528,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		set_reading(s, false);
 		return;
 	}
-	n = recv(s->fd, to, s->in.len > 0 ? COMMAND_READ : read_size(s), MSG_DONTWAIT);
+	n = take_bytes(s, to, s->in.len > 0 ? COMMAND_READ : read_size(s));
 	if (n == -1 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
 	if (n <= 0) {
@@ -535,12 +550,25 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+on_again(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->reading)
+		on_readable(s->fd, EV_READ, s);
+}
+
+static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 
 	(void)fd;
 	(void)what;
+	if (s->mode == SESSION_HANDSHAKE) {
+		session_tls_step(s);
+		return;
+	}
 	if (!flush(s)) {
 		lost_connection(s);
 		session_free(s);
@@ -557,6 +585,10 @@ timed_out(struct session *s)
 
 	if (s->mode == SESSION_CLOSING) {
 		session_free(s);
+		return;
+	}
+	if (s->mode == SESSION_HANDSHAKE) {
+		session_tls_timed_out(s);
 		return;
 	}
 	session_client(s, client, sizeof(client));
@@ -579,6 +611,10 @@ on_timer(void *arg)
 
 	if (s->wake_ms != 0 && now >= s->wake_ms) {
 		s->wake_ms = 0;
+		if (s->mode == SESSION_PREGREET) {
+			session_pregreet_over(s);
+			return;
+		}
 		if (s->deadline_ms != 0 && s->mode != SESSION_CLOSING)
 			session_set_deadline(s, s->policy->conf->smtpd_timeout);
 		arm(s);
@@ -615,6 +651,7 @@ session_new(struct worker *w, struct policy *p, int fd, const struct sockaddr *p
 	buf_init(&s->in, WORKER_SCRATCH + COMMAND_READ);
 	buf_init(&s->out, OUT_MAX);
 	loop_timer_init(&s->timer, on_timer, s);
+	s->again = (struct loop_deferred){ .fn = on_again, .arg = s };
 	event_assign(&s->ev, loop_base(w->loop), fd, EV_READ | EV_PERSIST, on_readable, s);
 	session_set_peer(s, peer);
 	TAILQ_INSERT_TAIL(&w->sessions, s, link);
@@ -625,38 +662,6 @@ session_new(struct worker *w, struct policy *p, int fd, const struct sockaddr *p
 	session_connect(s);
 	s->running = false;
 	settle(s);
-}
-
-static void
-log_disconnect(struct session *s)
-{
-	char client[SESSION_CLIENT_MAX], line[512];
-	unsigned seen = 0, fine = 0, v;
-	size_t n = 0;
-	const char *c;
-
-	for (v = SMTP_VERB_COUNT; v-- > 0;) {
-		/* UNKNOWN is verb 0 and comes last, as in Postfix. */
-		unsigned verb = SMTP_VERB_COUNT - 1 - v;
-
-		verb = verb + 1 == SMTP_VERB_COUNT ? SMTP_VERB_UNKNOWN : verb + 1;
-		if (s->seen[verb] == 0 || n + 40 > sizeof(line))
-			continue;
-		line[n++] = ' ';
-		for (c = smtp_verb_name(verb); *c != '\0'; c++)
-			line[n++] = ascii_lower(*c);
-		n += (size_t)snprintf(line + n, sizeof(line) - n,
-		    s->fine[verb] == s->seen[verb] ? "=%u" : "=%u/%u",
-		    s->fine[verb], s->seen[verb]);
-		seen += s->seen[verb];
-		fine += s->fine[verb];
-	}
-	line[n] = '\0';
-	session_client(s, client, sizeof(client));
-	if (seen == fine)
-		log_info("disconnect from %s%s commands=%u", client, line, fine);
-	else
-		log_info("disconnect from %s%s commands=%u/%u", client, line, fine, seen);
 }
 
 static void
@@ -691,7 +696,7 @@ session_free(struct session *s)
 		return;
 	}
 	if (s->mode != SESSION_DEAD) {
-		log_disconnect(s);
+		session_log_disconnect(s);
 		session_connect_cancel(s);
 		check_cancel(s);
 		auth_cancel(s);
@@ -699,9 +704,13 @@ session_free(struct session *s)
 		set_reading(s, false);
 		write_wait(s, false);
 		loop_timer_clear(w->loop, &s->timer);
+		loop_defer_cancel(w->loop, &s->again);
+		if (s->tls != NULL)
+			tls_conn_shutdown(s->tls);
+		tls_conn_free(&s->tls);
 		close(s->fd);
 		s->fd = -1;
-		put_input(s);
+		session_drop_input(s);
 		worker_buf_put(w, &s->out);
 		s->mode = SESSION_DEAD;
 	}

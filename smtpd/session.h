@@ -24,13 +24,18 @@
 #include "smtpd/auth.h"
 #include "smtpd/policy.h"
 #include "smtpd/transaction.h"
+#include "sys/client_limits.h"
 #include "sys/loop.h"
 
 struct check;
+struct tls_conn;
 struct worker;
 
 enum session_mode {
 	SESSION_CONNECT,	/* client's name is being looked up, no banner yet */
+	SESSION_PREGREET,	/* the banner is held back on purpose */
+	SESSION_STARTTLS,	/* its 220 leaves, then the handshake */
+	SESSION_HANDSHAKE,
 	SESSION_COMMAND,
 	SESSION_DATA,		/* content up to CRLF.CRLF */
 	SESSION_CHUNK,		/* content of a BDAT chunk */
@@ -58,6 +63,9 @@ struct session {
 	struct event	 ev;		/* readable */
 	struct event	*write_ev;	/* only while output is stuck */
 	struct loop_timer timer;
+	struct loop_deferred again;	/* bytes that the socket will not announce */
+	struct tls_conn	*tls;		/* NULL: clear text */
+	uint64_t	 tls_begun_ns;
 	uint64_t	 deadline_ms;	/* of what the client owes us; 0: nothing */
 	uint64_t	 wake_ms;	/* replies are held back until then */
 	int		 fd;
@@ -80,6 +88,8 @@ struct session {
 	bool		 verb_counted : 1;
 	bool		 chunk_last : 1;
 	bool		 freed : 1;	/* to be freed when session_run() is through */
+	bool		 tls_hello : 1;	/* the handshake's first byte came */
+	bool		 pregreeted : 1;	/* spoke before the greeting */
 	bool		 committing : 1;	/* the queue writer holds our bytes */
 
 	struct buf	 in, out;
@@ -92,6 +102,7 @@ struct session {
 	char		*name;		/* verified, or "unknown" */
 	struct domain_literal ip;
 	char		 addr[46];	/* text of it */
+	uint16_t	 port;
 	uint8_t		 name_step;
 
 	uint32_t	 errors, junk;
@@ -135,14 +146,36 @@ void	session_set_deadline(struct session *s, uint64_t ms);
 void	session_extend_deadline(struct session *s, size_t bytes);
 /* Reading on or off, for content whose place is full. */
 void	session_pause(struct session *s, bool pause);
+/* session_log.c */
 void	session_log_reject(struct session *s, const char *what, struct view reply,
 	    struct view recipient);
+void	session_log_disconnect(struct session *s);
+
+/* What waits to be read as commands is forgotten. */
+void	session_drop_input(struct session *s);
+/* What its events are to do; for handshakes and waits. */
+void	session_want(struct session *s, bool read, bool write);
+/* The protocol for trace headers and the queue: ESMTP, ESMTPS, ESMTPSA ... (RFC 3848). */
+const char *session_with(const struct session *s);
 
 /* connect.c: the client's address and name, and the banner after it. */
 void	session_set_peer(struct session *s, const struct sockaddr *peer);
 void	session_uncount(struct session *s);
 void	session_connect(struct session *s);
 void	session_connect_cancel(struct session *s);
+/* Implicit TLS is there: the client's checks and the banner follow. */
+void	session_secured(struct session *s);
+/* One more by this client: how many in this time unit. */
+uint32_t session_count_event(struct session *s, enum client_event event);
+/* How many there were so far. */
+uint32_t session_event_rate(struct session *s, enum client_event event);
+extern const char session_pregreet_reply[];
+/* pregreet.c: holds the banner back and looks who does not wait for it. */
+bool	session_pregreet_wanted(const struct session *s);
+void	session_pregreet_begin(struct session *s);
+void	session_pregreet_input(struct session *s);
+/* connect.c: the wait is over. */
+void	session_pregreet_over(struct session *s);
 /* dispatch.c: one command line. */
 void	session_dispatch(struct session *s, struct view line);
 /* cmd_data.c, cmd_bdat.c: take in content, return how much. */

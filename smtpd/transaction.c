@@ -94,7 +94,7 @@ transaction_free(struct worker *w, struct transaction **txp)
 	spare_buf(&tx->header, 4096);
 	tx->hold_until_ms = 0;
 	tx->own_message_id = false;
-	tx->hold = tx->discard = tx->scanning = tx->utf8 = false;
+	tx->requiretls = tx->hold = tx->discard = tx->scanning = tx->utf8 = false;
 	tx->nrcpts = tx->overshoot = 0;
 	tx->rcpts_kept = 0;
 	tx->stream_error = 0;

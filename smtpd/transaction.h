@@ -37,6 +37,7 @@ struct transaction {
 	enum smtp_ret	 ret;
 	bool		 utf8;
 	bool		 hold, discard;
+	bool		 requiretls;	/* RFC 8689 */
 	bool		 own_message_id;	/* the content has none, scanner's is ours */
 	uint64_t	 hold_until_ms;	/* FUTURERELEASE; 0: at once */
 	unsigned	 priority;

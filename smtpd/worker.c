@@ -8,6 +8,8 @@
 #include "smtpd/worker.h"
 
 #include "base/mem.h"
+#include "ipc/tls_key.h"
+#include "net/tls.h"
 #include "smtpd/lookup.h"
 
 /* A spare buffer that once held much is given to the allocator instead. */
@@ -52,6 +54,7 @@ worker_free(struct worker **wp)
 		buf_fini(&w->spare_bufs[--w->nspare_bufs]);
 	lookup_cache_free(&w->cache);
 	client_limits_unmap(&w->limits);
+	tls_keys_free(&w->keys);
 	xfree(w);
 }
 
@@ -78,6 +81,12 @@ worker_drain_now(struct worker *w)
 {
 	w->draining = true;
 	drain(w, true);
+}
+
+bool
+worker_has_tls(const struct worker *w, const struct policy *p)
+{
+	return p->tls != NULL && w->keys != NULL && tls_keys_have(w->keys, CERT_SERVER);
 }
 
 void

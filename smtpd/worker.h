@@ -21,6 +21,7 @@
 #define WORKER_SPARES		128
 
 struct lookup_cache;
+struct tls_keys;
 
 struct worker {
 	struct loop		*loop;
@@ -30,6 +31,7 @@ struct worker {
 	struct lookup_cache	*cache;
 	struct client_limits	*limits;
 	struct auth_mechanisms	 mechanisms;	/* as authd said last */
+	struct tls_keys		*keys;		/* NULL: no TLS (tests) */
 
 	TAILQ_HEAD(, session)	 sessions;
 	size_t			 nsessions;
@@ -55,6 +57,8 @@ void	worker_free(struct worker **w);
 void	worker_drain(struct worker *w);
 /* The grace is over: 421 for all that are not committing. */
 void	worker_drain_now(struct worker *w);
+/* There is a certificate for this listener's handshakes. */
+bool	worker_has_tls(const struct worker *w, const struct policy *p);
 /* A buffer while bytes are in flight: given back when empty. */
 void	worker_buf_get(struct worker *w, struct buf *b, size_t max);
 void	worker_buf_put(struct worker *w, struct buf *b);

@@ -127,6 +127,9 @@ note_field(struct data_scanner *s, struct view name, struct view value)
 	case 12:
 		if (view_caseeq(name, VIEW("Delivered-To")))
 			s->delivered_to++;
+		else if (view_caseeq(name, VIEW("TLS-Required")) &&
+		    view_caseeq(view_trim(value), VIEW("No")))
+			s->seen |= DATA_SEEN_TLS_OPTIONAL;
 		break;
 	case 17:
 		if (view_caseeq(name, VIEW("Resent-Message-ID")))

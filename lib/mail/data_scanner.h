@@ -53,6 +53,7 @@ enum data_seen {
 	DATA_SEEN_DATE		= 1 << 7,
 	DATA_SEEN_FROM		= 1 << 8,
 	DATA_SEEN_RESENT	= 1 << 9,	/* Resent-From or Resent-Message-ID */
+	DATA_SEEN_TLS_OPTIONAL	= 1 << 10,	/* TLS-Required: No (RFC 8689 5) */
 };
 
 /* slice: valid during the call. A result other than 0 stops the scan and is passed on. */

@@ -12,6 +12,8 @@
 #include "base/codec.h"
 #include "mail/header.h"
 
+#include <string.h>
+
 /* Longest piece that anybody may put into a trace field. */
 #define PIECE_MAX	255
 
@@ -54,6 +56,52 @@ put_login(struct buf *b, struct view login, const char *before)
 	buf_put_str(b, ")\r\n\t");
 }
 
+/*
+ * A comment whose text is our own, with parentheses that must close again:
+ * else they are replaced like anybody's. At least one of the words in it was
+ * a stranger's (the name in a certificate).
+ */
+static void
+put_own_comment(struct buf *b, struct view v)
+{
+	size_t i, depth = 0;
+	bool fits = true;
+
+	for (i = 0; fits && i < v.len; i++) {
+		depth += v.p[i] == '(';
+		fits = v.p[i] != ')' || depth > 0;
+		depth -= fits && v.p[i] == ')';
+	}
+	if (!fits || depth > 0 || v.len > 2 * PIECE_MAX) {
+		put_comment(b, v);
+		return;
+	}
+	for (i = 0; i < v.len; i++)
+		buf_put_char(b, v.p[i] < ' ' || v.p[i] >= 0x7f || v.p[i] == '\\' ? '?' : v.p[i]);
+}
+
+/* "(using TLSv1.3 with cipher ... (256/256 bits)" CRLF " key-exchange ...)" as Postfix. */
+static void
+put_tls(struct buf *b, const struct trace_received *t)
+{
+	static const char key[] = " key-exchange ";
+	const char *fold = memmem(t->tls.p, t->tls.len, key, sizeof(key) - 1);
+	size_t at = fold != NULL ? (size_t)(fold - t->tls.p) : t->tls.len;
+
+	buf_put_str(b, "\r\n\t(using ");
+	put_own_comment(b, view_head(t->tls, at));
+	if (fold != NULL) {
+		buf_put_str(b, "\r\n\t");
+		put_own_comment(b, view_from(t->tls, at));
+	}
+	buf_put_char(b, ')');
+	if (t->tls_peer.len == 0)
+		return;
+	buf_put_str(b, "\r\n\t(");
+	put_own_comment(b, t->tls_peer);
+	buf_put_char(b, ')');
+}
+
 /* "from HELO (name [addr])" and what is known about the session. */
 static void
 put_from(struct buf *b, const struct trace_received *t, bool utf8)
@@ -68,11 +116,8 @@ put_from(struct buf *b, const struct trace_received *t, bool utf8)
 		buf_put_str(b, "IPv6:");
 	put_word(b, t->client_addr, false);
 	buf_put_str(b, "])");
-	if (t->tls.len > 0) {
-		buf_put_str(b, "\r\n\t(using ");
-		put_comment(b, t->tls);
-		buf_put_char(b, ')');
-	}
+	if (t->tls.len > 0)
+		put_tls(b, t);
 	if (t->authenticated.len > 0)
 		put_login(b, t->authenticated, "\r\n\t");
 	else

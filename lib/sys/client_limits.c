@@ -24,7 +24,7 @@
 
 #include "base/mem.h"
 
-#define MAGIC		0x314d494c4b50ULL	/* "PKLIM1" */
+#define MAGIC		0x324d494c4b50ULL	/* "PKLIM2" */
 #define BUCKETS		8192u
 #define WAYS		4u
 
@@ -45,6 +45,7 @@ struct table {
 struct client_limits {
 	struct table	*table;
 	unsigned	 worker;
+	unsigned	 v4_bits, v6_bits;
 };
 
 #define GET(x)		atomic_load_explicit(&(x), memory_order_relaxed)
@@ -101,6 +102,8 @@ client_limits_map(int fd, unsigned worker)
 	c = XNEW(struct client_limits);
 	c->table = table;
 	c->worker = worker;
+	c->v4_bits = 32;
+	c->v6_bits = 64;
 	/* Only rows in use, or every page of the table would come to exist. */
 	for (i = 0; own == -1 && i < BUCKETS * WAYS; i++)
 		if (GET(table->rows[i].key) != 0)
@@ -142,11 +145,26 @@ clear(struct row *r)
 		PUT(r->open[i], 0);
 }
 
-/* Of an IPv6 client the /64 counts: it has all of its addresses at will. */
+void
+client_limits_set_prefix(struct client_limits *c, unsigned v4, unsigned v6)
+{
+	c->v4_bits = v4 < 32 ? v4 : 32;
+	c->v6_bits = v6 < 128 ? v6 : 128;
+}
+
+/* Of an IPv6 client the network counts: it has all of its addresses at will. */
 static uint64_t
 key_of(const struct client_limits *c, const uint8_t *address, unsigned len)
 {
-	uint64_t key = XXH3_64bits_withSeed(address, len == 16 ? 8 : len, c->table->seed + len);
+	unsigned bits = len == 16 ? c->v6_bits : c->v4_bits;
+	uint8_t first[16] = { 0 };
+	uint64_t key;
+	size_t n = len == 16 ? 16 : 4, i;
+
+	memcpy(first, address, n);
+	for (i = bits; i < sizeof(first) * 8; i++)
+		first[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+	key = XXH3_64bits_withSeed(first, sizeof(first), c->table->seed + len);
 
 	return key != 0 ? key : 1;
 }
@@ -216,4 +234,15 @@ client_limits_count(struct client_limits *c, const uint8_t *address, unsigned le
 		PUT(r->count[event], 0);
 	}
 	return atomic_fetch_add_explicit(&r->count[event], 1, memory_order_relaxed) + 1;
+}
+
+uint32_t
+client_limits_rate(struct client_limits *c, const uint8_t *address, unsigned len,
+    enum client_event event, uint64_t unit_ms, uint64_t now_ms)
+{
+	const struct row *r = find(c, address, len, now_ms, false);
+
+	if (r == NULL || GET(r->window[event]) != now_ms / (unit_ms > 0 ? unit_ms : 1))
+		return 0;
+	return GET(r->count[event]);
 }

@@ -4,7 +4,7 @@
  * (Postfix's anvil).
  *
  * A table in shared memory that master creates and every smtpd maps: a row a
- * client address (an IPv6 /64 is one client), found by a hash whose seed is
+ * client: the first bits of an address (32 and 64 unless told otherwise), found by a hash whose seed is
  * drawn at creation. Sessions at once are counted in a column a worker, so
  * that a worker that died takes its count with it (it clears its column when
  * it maps). A full table forgets the client that was quiet longest nearby.
@@ -22,7 +22,8 @@ enum client_event {
 	CLIENT_CONNECTION,
 	CLIENT_MESSAGE,
 	CLIENT_RECIPIENT,
-	CLIENT_AUTH,
+	CLIENT_NEW_TLS,		/* full handshakes */
+	CLIENT_AUTH,		/* AUTH commands */
 	CLIENT_EVENTS
 };
 
@@ -38,6 +39,9 @@ int	client_limits_create(void);
 struct client_limits *client_limits_map(int fd, unsigned worker);
 void	client_limits_unmap(struct client_limits **c);
 
+/* Addresses with the same first v4 or v6 bits are one client. All workers say the same. */
+void	client_limits_set_prefix(struct client_limits *c, unsigned v4, unsigned v6);
+
 /* address: 4 or 16 bytes. Counts a session; returns how many there are now. */
 uint32_t client_limits_enter(struct client_limits *c, const uint8_t *address, unsigned len,
 	    uint64_t now_ms);
@@ -45,6 +49,9 @@ void	client_limits_leave(struct client_limits *c, const uint8_t *address, unsign
 	    uint64_t now_ms);
 /* Counts an event; returns how many there were in this time unit, with it. */
 uint32_t client_limits_count(struct client_limits *c, const uint8_t *address, unsigned len,
+	    enum client_event event, uint64_t unit_ms, uint64_t now_ms);
+/* How many there were in this time unit, without one more. */
+uint32_t client_limits_rate(struct client_limits *c, const uint8_t *address, unsigned len,
 	    enum client_event event, uint64_t unit_ms, uint64_t now_ms);
 
 #endif

@@ -29,7 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct view v = view_of((const char *)data, size);
 	struct trace_received t = { .helo = v, .client_name = v,
-	    .client_addr = v, .authenticated = v, .tls = v, .by = v,
+	    .client_addr = v, .authenticated = v, .tls = v, .tls_peer = v, .by = v,
 	    .with = v, .id = v, .rcpt = v };
 	struct header_iter it;
 	struct header_field f;

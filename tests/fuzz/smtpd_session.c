@@ -245,7 +245,7 @@ set_up(void)
 	worker->backend = &backend;
 	worker->limits = client_limits_map(-1, 0);
 	set = policy_set_new(conf);
-	policy = policy_new(set, "smtp", CHILD_LISTENER_MX);
+	policy = policy_new(set, "smtp", CHILD_LISTENER_MX, NULL);
 	policy_set_unref(&set);
 	auth_mechanisms_add(&worker->mechanisms, VIEW("PLAIN"), AUTH_MECHANISM_PLAINTEXT);
 	auth_mechanisms_add(&worker->mechanisms, VIEW("LOGIN"), AUTH_MECHANISM_PLAINTEXT);

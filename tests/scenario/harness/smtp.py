@@ -9,7 +9,9 @@ import threading
 class Client:
     """Blocking client. Every command returns (code, text)."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=20, greet=True, family=None, source=None):
+    def __init__(self, port, host="127.0.0.1", timeout=20, greet=True, family=None, source=None,
+                 tls=None, name=None, session=None):
+        """tls: an ssl.SSLContext for implicit TLS, with server name and session to resume."""
         if isinstance(port, str):
             self.s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.s.settimeout(timeout)
@@ -20,6 +22,8 @@ class Client:
         self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) \
             if not isinstance(port, str) else None
         self.buf = b""
+        if tls is not None:
+            self.secure(tls, name, session)
         if greet:
             code, text = self.reply()
             assert code == 220, (code, text)
@@ -63,6 +67,15 @@ class Client:
         got = self.cmd(text)
         assert got[0] == code, "%s: wanted %d, got %d %s" % (text, code, *got)
         return got[1]
+
+    def secure(self, context, name=None, session=None):
+        """The handshake, on the connection as it is."""
+        assert self.buf == b"", "clear text before the handshake: %r" % self.buf
+        self.s = context.wrap_socket(self.s, server_hostname=name, session=session)
+
+    def starttls(self, context, name=None, session=None):
+        self.expect(220, "STARTTLS")
+        self.secure(context, name, session)
 
     def ehlo(self, name="client.test"):
         return self.expect(250, "EHLO " + name)

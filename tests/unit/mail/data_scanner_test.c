@@ -147,6 +147,7 @@ static const char message[] =
     "Message-ID: <second>\r\n"
     "From: a@b\r\n"
     "Date: now\r\n"
+    "tls-required: NO \r\n"
     "Subject: b\xc3\xbc\r\n"
     "\r\n"
     "Received: not a field\r\n"
@@ -164,10 +165,10 @@ check_message(size_t first, size_t n)
 	assert_int_equal(o.s.delivered_to, 1);
 	assert_string_equal(o.s.message_id, "<id.1@example.test>");
 	assert_int_equal(o.s.seen, DATA_SEEN_8BIT | DATA_SEEN_HEADER_8BIT |
-	    DATA_SEEN_MESSAGE_ID | DATA_SEEN_DATE | DATA_SEEN_FROM);
+	    DATA_SEEN_MESSAGE_ID | DATA_SEEN_DATE | DATA_SEEN_FROM | DATA_SEEN_TLS_OPTIONAL);
 	assert_int_equal(o.s.header_bytes, strstr(message, "\r\n\r\n") + 4 -
 	    message);
-	assert_int_equal(o.s.lines, 13);
+	assert_int_equal(o.s.lines, 14);
 	assert_int_equal(o.s.longest_line, 21);
 	assert_false(o.s.in_header);
 	assert_int_equal(o.s.content_bytes, sizeof(message) - 1 - 4);

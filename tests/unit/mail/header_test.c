@@ -147,6 +147,40 @@ test_received(void **state)
 }
 
 static void
+test_received_tls(void **state)
+{
+	struct trace_received t = {
+		.helo = VIEW("c.test"),
+		.client_name = VIEW("c.test"),
+		.client_addr = VIEW("192.0.2.1"),
+		.tls = VIEW("TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) "
+		    "key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256"),
+		.tls_peer = VIEW("No client certificate requested"),
+		.by = VIEW("mail.example.test"),
+		.with = VIEW("ESMTPS"),
+		.id = VIEW("ABC123"),
+	};
+	const char *want = "Received: from c.test (c.test [192.0.2.1])\r\n"
+	    "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n"
+	    "\t key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256)\r\n"
+	    "\t(No client certificate requested)\r\n"
+	    "\tby mail.example.test (Postkeep) with ESMTPS id ABC123; ";
+	/* A parenthesis that would leave the comment. */
+	const char *odd = "\t(Client CN \"x?, Issuer \"?? ?X-Spam: no\")\r\n\tby ";
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	assert_int_equal(trace_put_received(&b, &t), 0);
+	CHECK_VIEW("tls", view_head(buf_view(&b), strlen(want)), want);
+	buf_reset(&b);
+	t.tls_peer = VIEW("Client CN \"x), Issuer \"\r\n (X-Spam: no\"");
+	assert_int_equal(trace_put_received(&b, &t), 0);
+	assert_non_null(strstr(buf_cstr(&b), odd));
+	buf_fini(&b);
+}
+
+static void
 test_with(void **state)
 {
 	(void)state;
@@ -164,4 +198,4 @@ test_with(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_fields), cmocka_unit_test(test_ends),
     cmocka_unit_test(test_written), cmocka_unit_test(test_received),
-    cmocka_unit_test(test_with))
+    cmocka_unit_test(test_received_tls), cmocka_unit_test(test_with))

@@ -407,7 +407,7 @@ void
 harness_listener(struct harness *h, const char *name, enum child_listener_class class)
 {
 	policy_unref(&h->policy);
-	h->policy = policy_new(h->set, name, class);
+	h->policy = policy_new(h->set, name, class, NULL);
 }
 
 void

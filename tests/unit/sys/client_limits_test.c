@@ -44,6 +44,33 @@ test_sessions_of_all_workers(void **state)
 }
 
 static void
+test_prefixes(void **state)
+{
+	struct client_limits *c = client_limits_map(-1, 0);
+	static const uint8_t far[4] = { 192, 0, 3, 1 };
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(client_limits_rate(c, v4, 4, CLIENT_AUTH, 1000, 5000), 0);
+	assert_int_equal(client_limits_count(c, v4, 4, CLIENT_AUTH, 1000, 5000), 1);
+	assert_int_equal(client_limits_rate(c, v4, 4, CLIENT_AUTH, 1000, 5000), 1);
+	assert_int_equal(client_limits_rate(c, v4, 4, CLIENT_AUTH, 1000, 6000), 0);
+	assert_int_equal(client_limits_rate(c, other, 4, CLIENT_AUTH, 1000, 5000), 0);
+	client_limits_set_prefix(c, 22, 44);
+	assert_int_equal(client_limits_count(c, v4, 4, CLIENT_NEW_TLS, 1000, 5000), 1);
+	assert_int_equal(client_limits_count(c, far, 4, CLIENT_NEW_TLS, 1000, 5000), 2);
+	assert_int_equal(client_limits_count(c, v6a, 16, CLIENT_NEW_TLS, 1000, 5000), 1);
+	assert_int_equal(client_limits_count(c, v6c, 16, CLIENT_NEW_TLS, 1000, 5000), 2);
+	client_limits_set_prefix(c, 24, 128);
+	assert_int_equal(client_limits_count(c, v4, 4, CLIENT_MESSAGE, 1000, 5000), 1);
+	assert_int_equal(client_limits_count(c, other, 4, CLIENT_MESSAGE, 1000, 5000), 2);
+	assert_int_equal(client_limits_count(c, far, 4, CLIENT_MESSAGE, 1000, 5000), 1);
+	assert_int_equal(client_limits_count(c, v6a, 16, CLIENT_MESSAGE, 1000, 5000), 1);
+	assert_int_equal(client_limits_count(c, v6b, 16, CLIENT_MESSAGE, 1000, 5000), 1);
+	client_limits_unmap(&c);
+}
+
+static void
 test_rates(void **state)
 {
 	struct client_limits *c = client_limits_map(-1, 0);
@@ -106,6 +133,6 @@ test_size_is_fixed(void **state)
 	close(fd);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_sessions_of_all_workers), cmocka_unit_test(test_rates),
+UNIT_MAIN(cmocka_unit_test(test_sessions_of_all_workers), cmocka_unit_test(test_rates), cmocka_unit_test(test_prefixes),
     cmocka_unit_test(test_flood), cmocka_unit_test(test_not_a_table),
     cmocka_unit_test(test_size_is_fixed))
