@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "net/tls.h"
 #include "smtpd/worker.h"
 
 /* ---- what authd has ---- */
@@ -149,10 +150,19 @@ auth_put_mechanisms(const struct session *s, struct buf *b)
 void
 auth_describe(const struct session *s, struct auth_question *q, uint8_t binding[32])
 {
-	(void)binding;
 	q->flags = s->local ? AUTH_SESSION_LOCAL : 0;
 	q->binding = VIEW_NONE;
 	q->certificate = VIEW_NONE;
+	if (s->tls == NULL)
+		return;
+	q->flags |= AUTH_SESSION_TLS;
+	if (strcmp(tls_conn_protocol(s->tls), "TLSv1.3") == 0 &&
+	    tls_conn_exporter(s->tls, binding) == 0) {
+		q->flags |= AUTH_SESSION_TLS13;
+		q->binding = view_of((const char *)binding, 32);
+	}
+	if (tls_conn_trust(s->tls) >= TLS_TRUST_TRUSTED)
+		q->certificate = view_str(tls_conn_peer_name(s->tls));
 }
 
 /* ---- the login ---- */

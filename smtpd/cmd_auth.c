@@ -30,12 +30,12 @@ over(struct session *s)
 
 /* Postfix's words: fail2ban's filter reads them. */
 static void
-log_failure(struct session *s, struct view why)
+log_failure(struct session *s, const char *what, struct view why)
 {
 	char client[SESSION_CLIENT_MAX];
 
 	session_client(s, client, sizeof(client));
-	log_warn("%s: SASL %s authentication failed: %.*s", client, s->auth->mechanism,
+	log_warn("%s: SASL %s authentication %s: %.*s", client, s->auth->mechanism, what,
 	    VIEW_ARG(why));
 }
 
@@ -43,7 +43,7 @@ log_failure(struct session *s, struct view why)
 static void
 no_authd(struct session *s)
 {
-	log_failure(s, VIEW("Connection lost to authentication server"));
+	log_failure(s, "failed", VIEW("Connection lost to authentication server"));
 	session_reply_plain(s, "454 4.7.0 Temporary authentication failure: Connection lost to "
 	    "authentication server");
 }
@@ -71,9 +71,13 @@ failed(struct session *s, const struct auth_step *step)
 		dsn = temporary ? VIEW("4.7.0") : VIEW("5.7.8");
 	if (view_starts(why, prefix))
 		why = view_from(why, prefix.len);
-	log_failure(s, why);
-	session_replyf(s, "%d %.*s %.*s", temporary ? 454 : failure_code(dsn), VIEW_ARG(dsn),
-	    VIEW_ARG(step->text.len > 0 ? step->text : VIEW("Error: authentication failed")));
+	if (why.len == 0)
+		why = VIEW("authentication failure");
+	/* Our own trouble is not for fail2ban, which knows the other word. */
+	log_failure(s, temporary ? "temporarily failed" : "failed", why);
+	session_replyf(s, "%d %.*s %s: %.*s", temporary ? 454 : failure_code(dsn), VIEW_ARG(dsn),
+	    temporary ? "Temporary authentication failure" : "Error: authentication failed",
+	    VIEW_ARG(why));
 }
 
 static void

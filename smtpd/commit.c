@@ -95,8 +95,8 @@ compose(void *arg, uint64_t message)
 	put_trace(s, id);
 	session_client(s, client, sizeof(client));
 	if (auth_login(s) != NULL)
-		log_info("%s: client=%s%s, sasl_method=%s, sasl_username=%s", id, client,
-		    tls_word(s, tls, sizeof(tls)), s->auth->mechanism, auth_login(s));
+		log_info("%s: client=%s, sasl_method=%s, sasl_username=%s%s", id, client,
+		    s->auth->mechanism, auth_login(s), tls_word(s, tls, sizeof(tls)));
 	else
 		log_info("%s: client=%s%s", id, client, tls_word(s, tls, sizeof(tls)));
 	log_info("%s: message-id=%s", id, s->tx->scanner.message_id[0] != '\0' ?

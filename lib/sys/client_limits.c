@@ -156,10 +156,10 @@ client_limits_set_prefix(struct client_limits *c, unsigned v4, unsigned v6)
 static uint64_t
 key_of(const struct client_limits *c, const uint8_t *address, unsigned len)
 {
-	unsigned bits = len == 16 ? c->v6_bits : c->v4_bits;
+	unsigned bits = len == 16 ? c->v6_bits : len == 4 ? c->v4_bits : 128;
 	uint8_t first[16] = { 0 };
 	uint64_t key;
-	size_t n = len == 16 ? 16 : 4, i;
+	size_t n = len <= sizeof(first) ? len : sizeof(first), i;
 
 	memcpy(first, address, n);
 	for (i = bits; i < sizeof(first) * 8; i++)

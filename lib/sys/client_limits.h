@@ -42,7 +42,10 @@ void	client_limits_unmap(struct client_limits **c);
 /* Addresses with the same first v4 or v6 bits are one client. All workers say the same. */
 void	client_limits_set_prefix(struct client_limits *c, unsigned v4, unsigned v6);
 
-/* address: 4 or 16 bytes. Counts a session; returns how many there are now. */
+/*
+ * address: 4 or 16 bytes; 8 bytes are something else that is counted (the hash
+ * of a login) and taken whole. Counts a session; returns how many there are now.
+ */
 uint32_t client_limits_enter(struct client_limits *c, const uint8_t *address, unsigned len,
 	    uint64_t now_ms);
 void	client_limits_leave(struct client_limits *c, const uint8_t *address, unsigned len,
