@@ -369,10 +369,15 @@ on_channel_lost(struct proc *p, struct ipc_msg *msg)
 		return 0;
 	p->lost[p->nlost].role = (enum ipc_role)role;
 	p->lost[p->nlost++].instance = instance;
+#ifdef PK_ATTACK
+	/* tests/attack has thousands of lies to tell. */
+	rejoin(p);
+#else
 	if (p->nlost == 1) {
 		loop_timer_init(&p->rejoin, rejoin, p);
 		loop_timer_set(p->master->loop, &p->rejoin, 1000);
 	}
+#endif
 	return 0;
 }
 
@@ -500,8 +505,7 @@ proc_free(struct master *m, struct proc *p)
 {
 	if (p->slot->role == IPC_ROLE_logd && p == p->slot->proc)
 		masterlog_channel(-1, 0);
-	if (p->nlost > 0)
-		loop_timer_clear(m->loop, &p->rejoin);
+	loop_timer_clear(m->loop, &p->rejoin);
 	ipc_channel_free(&p->control);
 	fd_close(&p->fd);
 	if (p->page != 0 && stats_retire_page(m->stats_fd, p->page) == 0)

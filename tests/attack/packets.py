@@ -84,3 +84,103 @@ def flood(t, fd, data, count):
         else:
             break                       # it closed the channel
     return sent
+
+
+# ---- packets by the grammar of messages.def ----
+
+SETS = {
+    "acceptor": {"smtpd", "submission", "localsmtp"},
+    "writer": {"smtpd", "submission", "localsmtp", "bounce"},
+    "deliverer": {"smtp", "lmtp", "mailbox", "bounce"},
+    "asker": {"smtpd", "submission", "localsmtp", "lookupd", "smtp", "lmtp", "mailbox", "bounce"},
+    "keyuser": {"smtpd", "submission", "localsmtp", "smtp", "lmtp"},
+    "served": {"master", "qmgr", "dnsd", "lookupd", "logd", "certd", "authd"},
+}
+
+
+# Messages whose comment is prose.
+TOKENS = {
+    "EXPAND_ANSWER": "CODE [ DSN TEXT ] { RECIPIENT CLASS TRANSPORT NEXTHOP [ PATH QUOTA ] "
+                     "[ DSN TEXT ] }",
+    "AUTH_STEP": "JOB STATE [ DATA ] [ LOGIN DATA ] [ DSN TEXT ]",
+}
+
+
+def grammar():
+    """{message: (from, to, handles, [tokens])}: the fields as the comment above a row has them."""
+    with open(os.path.join(TOP, "lib/ipc/messages.def"), encoding="utf-8") as f:
+        text = f.read()
+    out, comment = {}, ""
+    for m in re.finditer(r"/\*(.*?)\*/|IPC_MESSAGE\((\w+),\s*\d+,\s*(\w+),\s*(\w+),\s*\d,\s*\w+,"
+                         r"\s*(\d)", text, re.S):
+        if m.group(1) is not None:
+            comment = m.group(1)
+            continue
+        words = re.sub(r"\([^()]*\)", " ", re.sub(r"\([^()]*\)", " ", comment))
+        words = re.split(r"->|\. |:(?=\s)", words)[0]
+        tokens = [t for t in re.findall(r"[A-Z][A-Z_]+|[\[\]{}]", words)
+                  if t in "[]{}" or t in FIELDS]
+        out[m.group(2)] = (m.group(3), m.group(4), int(m.group(5)),
+                           TOKENS.get(m.group(2), " ".join(tokens)).split())
+    return out
+
+
+def may_say(sender, receiver, row):
+    def among(role, word):
+        return word == "any" or role == word or role in SETS.get(word, ())
+    return among(sender, row[0]) and among(receiver, row[1])
+
+
+NUMBERS = [0, 1, 2, 3, 4, 7, 8, 63, 64, 255, 4096, 65535, 65536, 1 << 24, 1 << 31, (1 << 32) - 1,
+           1 << 32, 1 << 48, 1 << 63, (1 << 64) - 1]
+TEXTS = [b"", b"x", b"alice@example.test", b"nobody@example.test", b"smtp", b"lmtp", b"mailbox",
+         b"bounce", b"[127.0.0.1]:9", b"mx.example.test", b"example.test", b"list:mynetworks",
+         b"list:mydestination", b"PLAIN", b"SCRAM-SHA-256", b"2.0.0", b"5.1.1", b"9.9.9",
+         b"127.0.0.1", b"%s%n%x", b"\xff\xfe\x80", b"../../etc/shadow", b"a" * 255, b"b" * 1025,
+         b"\"q\\\" q\"@example.test", b"@", b"a@", b"@[1.2.3.4]", b"users", b"domains", b"{",
+         b"[]", b"x" * 4000, b"line\nbreak", b"nul\0nul"]
+
+
+def kinds():
+    with open(os.path.join(TOP, "lib/ipc/fields.def"), encoding="utf-8") as f:
+        return {m.group(1): m.group(2) for m in
+                re.finditer(r"^IPC_FIELD\((\w+),\s*\d+,\s*(\w+),", f.read(), re.M)}
+
+
+KINDS = kinds()
+
+
+def hostile(rnd, message, tokens, id=7, flags=0):
+    """A packet with the fields of a message and values of no good will."""
+    fields, i, open_at = [], 0, None
+    while i < len(tokens):
+        t = tokens[i]
+        if t == "[" and rnd.random() < 0.4:
+            i = tokens.index("]", i)
+        elif t == "{":
+            open_at = i
+        elif t == "}" and rnd.random() < 0.4 and len(fields) < 60:
+            i = open_at
+        elif t not in "[]{}":
+            fields.append(value(rnd, t))
+        i += 1
+    trick = rnd.random()
+    if fields and trick < 0.06:
+        fields.pop(rnd.randrange(len(fields)))
+    elif fields and trick < 0.1:
+        rnd.shuffle(fields)
+    elif trick < 0.13:
+        fields.append(value(rnd, rnd.choice(list(FIELDS))))
+    data = bytearray(packet(message, *fields, id=id, flags=flags))
+    if trick > 0.95 and len(data) > HEADER.size:
+        data[rnd.randrange(HEADER.size, len(data))] ^= 1 << rnd.randrange(8)
+    return bytes(data[:65536])
+
+
+def value(rnd, name):
+    kind = KINDS[name]
+    if kind == "u64":
+        return name, rnd.choice(NUMBERS) if rnd.random() < 0.4 else rnd.randrange(6)
+    if kind == "text" or rnd.random() < 0.3:
+        return name, rnd.choice(TEXTS)
+    return name, rnd.randbytes(rnd.choice([0, 1, 2, 12, 34, 48, 64, 300, 2000]))
