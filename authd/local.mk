@@ -2,6 +2,37 @@
 # Everything but main.c is in a library, so that unit tests can link it.
 noinst_LIBRARIES += authd/libauthd.a
 authd_libauthd_a_SOURCES = \
+	authd/accounts.c \
+	authd/accounts.h \
+	authd/accounts_record.c \
+	authd/authd.h \
+	authd/authd_ipc.c \
+	authd/cache.c \
+	authd/cache.h \
+	authd/limits.c \
+	authd/limits.h \
+	authd/name.c \
+	authd/name.h \
+	authd/password.c \
+	authd/password.h \
+	authd/password_crypt.c \
+	authd/password_digest.c \
+	authd/password_impl.h \
+	authd/source.c \
+	authd/source.h \
+	authd/source_accounts.c \
+	authd/source_accounts.h \
+	authd/source_impl.h \
+	authd/passwd_line.h \
+	authd/source_passwd_file.c \
+	authd/source_system.c \
+	authd/ticket.c \
+	authd/ticket.h \
+	authd/upgrade.c \
+	authd/verify.c \
+	authd/verify.h \
+	authd/work.c \
+	authd/work.h \
 	authd/sasl.c \
 	authd/sasl.h \
 	authd/sasl_gsasl.c \

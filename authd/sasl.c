@@ -120,6 +120,12 @@ sasl_fini(struct authd *d)
 	d->sasl = NULL;
 }
 
+void
+sasl_set_secret(struct authd *d, const unsigned char key[32])
+{
+	memcpy(d->sasl->key, key, sizeof(d->sasl->key));
+}
+
 int
 sasl_reload(struct authd *d, struct buf *why)
 {

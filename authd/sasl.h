@@ -42,6 +42,8 @@ int	sasl_init(struct authd *d, struct buf *why);
 /* d->conf is a new one. On failure what was in force stays. */
 int	sasl_reload(struct authd *d, struct buf *why);
 void	sasl_fini(struct authd *d);
+/* What made-up verifiers derive from: the same in all authd, so that none is told from a real one. */
+void	sasl_set_secret(struct authd *d, const unsigned char key[32]);
 /* {name, enum auth_mechanism_flag}: what there is by configuration. */
 void	sasl_mechanisms(struct authd *d, void (*fn)(const char *name, unsigned flags, void *arg),
 	    void *arg);

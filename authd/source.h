@@ -28,6 +28,7 @@ struct source_user {
 	char		*login;		/* canonical: as the source writes it, or as asked */
 	char		**hashes;	/* "{SCHEME}...", any of them lets in; also app passwords */
 	char		**hash_names;	/* app password's name, or NULL for the password */
+	unsigned	*hash_services;	/* enum source_service bits that it opens */
 	size_t		nhashes;
 	char		*scram_sha256;	/* "{SCRAM-SHA-256}iter,salt,stored,server", or NULL */
 	char		*scram_sha1;
@@ -46,7 +47,12 @@ enum source_service {
 
 void	source_user_init(struct source_user *u);
 void	source_user_fini(struct source_user *u);
+/* It opens everything that `services` permits; source_user_limit_hash() narrows the last one. */
 void	source_user_add_hash(struct source_user *u, const char *hash, const char *name);
+void	source_user_limit_hash(struct source_user *u, unsigned services);
+/* "smtp imap api" (blanks or commas): bits, or PK_ESYNTAX. */
+int	source_services_parse(struct view text, unsigned *services_r);
+void	source_services_put(struct buf *b, unsigned services);
 
 /* What lookupd may ask (ACCOUNT_GET): not every source knows of all. */
 enum source_map {
@@ -89,7 +95,31 @@ struct source_type {
 struct source {
 	const struct source_type *type;
 	char		*spec;		/* "pgsql:/etc/postkeep/users.cf", for messages */
+	/*
+	 * What it reads was replaced by something that only the first privileges can
+	 * open: authd comes to an end in order, and its successor opens that.
+	 */
+	bool		 stale;
 };
+
+/* The sources of a configuration; who works with one when a reload comes keeps them. */
+#define SOURCES_MAX	8
+
+struct source_set {
+	unsigned	 refs;
+	struct source	*sources[SOURCES_MAX];	/* in the order of auth_sources */
+	unsigned	 n;
+};
+
+/* NULL with why: one of them cannot be opened. */
+struct source_set *source_set_open(const struct conf *conf, struct buf *why);
+struct source_set *source_set_ref(struct source_set *s);
+/* Closes them with the last reference. */
+void	source_set_unref(struct source_set **s);
+/* What they need of the kernel. PK_ESYNTAX, PK_ENOENT with why. */
+int	source_set_needs(const struct conf *conf, struct sandbox_spec *spec, struct buf *why);
+/* A folder or file for a source's needs(); path is copied. */
+void	source_need_path(struct sandbox_spec *spec, const char *path);
 
 /* "sqlite", ... as built; NULL: unknown or not built. */
 const struct source_type *source_type_find(struct view name);

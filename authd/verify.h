@@ -6,7 +6,8 @@
  * and an account are asked first; a success is remembered for auth_cache_ttl
  * as a MAC of user and password under a key of this process. Unknown users,
  * disabled ones and wrong passwords take the same time and get the same
- * answer.
+ * answer: both hash, and auth_failure_delay is authd_ipc.c's, for whatever
+ * mechanism failed.
  */
 #ifndef PK_AUTHD_VERIFY_H
 #define PK_AUTHD_VERIFY_H
@@ -39,9 +40,9 @@ struct verify *verify_password(struct authd *d, const struct verify_client *c,
 	    struct view user, struct view password, verify_fn fn, void *arg);
 /*
  * Mechanisms that prove the user themselves (SCRAM, OAUTHBEARER, EXTERNAL):
- * finds the user; u is valid during the call only. Unknown users get a made-up
- * SCRAM verifier that is the same each time (RFC 5802: no enumeration), with
- * VERIFY_WRONG; go on with it and fail at the end.
+ * finds the user; u is valid during the call only, and has nothing but a login
+ * unless VERIFY_OK. Whoever is told VERIFY_WRONG goes on with a made-up
+ * verifier (RFC 5802: no enumeration) and fails at the end.
  */
 typedef void (*verify_user_fn)(enum verify_result result, const struct source_user *u,
 	    void *arg);
@@ -49,9 +50,17 @@ struct verify *verify_find(struct authd *d, const struct verify_client *c,
 	    struct view user, verify_user_fn fn, void *arg);
 /* fn will not be called. */
 void	verify_cancel(struct verify **v);
-/* A mechanism came to its end: counts for limits, statistics and the log. */
+/*
+ * A mechanism that proves the user itself came to its end: counts for limits,
+ * statistics and the log. Not after verify_password(), which does it.
+ */
 void	verify_report(struct authd *d, const struct verify_client *c, const char *user,
 	    bool success);
+void	verify_init(struct authd *d);
+void	verify_fini(struct authd *d);
+/* The hash of who just logged in, in the scheme of today, where the source can be written. */
+void	verify_upgrade(struct authd *d, struct source_set *set, struct source *source,
+	    const char *login, const char *old_hash, struct view password);
 /* user or user@domain as clients write it, to the canonical form; PK_ESYNTAX, PK_ELIMIT. */
 int	verify_canonical(struct authd *d, struct view user, struct buf *login_r);
 

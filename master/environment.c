@@ -216,6 +216,10 @@ check_directories(struct environment *e)
 	check_directory(e, "the empty folder", path, "root", NULL, 0755);
 	xfree(path);
 	check_directory(e, "data_directory", c->data_directory, "root", NULL, 0755);
+	path = xasprintf("%s/accounts", c->data_directory);
+	check_directory(e, "the folder of accounts,", path, ipc_role_user(IPC_ROLE_authd), NULL,
+	    0700);
+	xfree(path);
 	check_directory(e, "queue_directory", c->queue_directory,
 	    ipc_role_user(IPC_ROLE_qmgr), NULL, 0700);
 	check_directory(e, "virtual_mailbox_base", c->virtual_mailbox_base,

@@ -296,7 +296,7 @@ int
 main(int argc, char **argv)
 {
 	static struct master m = { .ready_fd = -1, .pid_fd = -1, .stats_fd = -1,
-	    .limits_fd = -1 };
+	    .limits_fd = -1, .auth_limits_fd = -1 };
 	struct options o;
 
 	log_init("postkeep/master");

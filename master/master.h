@@ -101,6 +101,7 @@ struct master {
 	int		 pid_fd;	/* locked */
 	int		 stats_fd;
 	int		 limits_fd;	/* sys/client_limits.h; -1: not made yet */
+	int		 auth_limits_fd;	/* sys/fail_limits.h; -1: not made yet */
 	bool		 pages[STATS_PAGES_MAX];
 	uint64_t	 next_instance, instance_limit;
 	uint64_t	 started_ms;	/* monotonic; kept over an upgrade */

@@ -27,6 +27,7 @@
 #include "master/environment.h"
 #include "master/master.h"
 #include "sys/client_limits.h"
+#include "sys/fail_limits.h"
 #include "sys/fd.h"
 
 /* Reading tables anew may take a while; then the admin is told all the same. */
@@ -280,6 +281,26 @@ send_client_limits(struct master *m, struct proc *p)
 	(void)ipc_send(p->control, &o);
 }
 
+/* Failed logins, counted by all authd together. */
+static void
+send_auth_limits(struct master *m, struct proc *p)
+{
+	struct ipc_out o;
+
+	if (p->slot->role != IPC_ROLE_authd)
+		return;
+	if (m->auth_limits_fd == -1)
+		m->auth_limits_fd = fail_limits_create();
+	if (m->auth_limits_fd == -1) {
+		log_warn("no memory to count failed logins in: each authd counts for itself");
+		return;
+	}
+	ipc_out_init(&o, IPC_AUTH_LIMITS);
+	ipc_put_u64(&o, IPC_F_PAGE, 0);
+	ipc_put_handle(&o, m->auth_limits_fd);
+	(void)ipc_send(p->control, &o);
+}
+
 /* Page 0 holds what the dead have counted; without a free page it counts for itself. */
 static unsigned
 take_page(struct master *m)
@@ -471,6 +492,7 @@ proc_spawn(struct master *m, struct slot *s)
 	proc_send_config(m, p);
 	send_stats_page(m, p);
 	send_client_limits(m, p);
+	send_auth_limits(m, p);
 	connect_all(m, p);
 	listeners_send(m, p);
 	proc_send_u64(p, IPC_START, IPC_F_INSTANCE, p->instance);

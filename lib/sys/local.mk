@@ -3,6 +3,8 @@ noinst_LIBRARIES += lib/sys/libsys.a
 lib_sys_libsys_a_SOURCES =			\
 	lib/sys/client_limits.c			\
 	lib/sys/client_limits.h			\
+	lib/sys/fail_limits.c			\
+	lib/sys/fail_limits.h			\
 	lib/sys/fd.c				\
 	lib/sys/fd.h				\
 	lib/sys/loop.c				\

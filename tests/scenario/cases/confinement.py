@@ -42,6 +42,8 @@ def test_A24_table_is_true():
                 assert p["root"].endswith("/empty"), (role, p["root"])
             elif root == "queue":
                 assert p["root"] == s.conf["queue_directory"], (role, p["root"])
+            elif root == "accounts":
+                assert p["root"] == s.conf["data_directory"] + "/accounts", (role, p["root"])
             elif root == "mail store":
                 assert p["root"] == s.mail, (role, p["root"])
             else:
