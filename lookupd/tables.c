@@ -78,6 +78,10 @@ is_foreign(struct view name)
 	return view_caseends(name, VIEW("_directory")) ||
 	    view_caseends(name, VIEW("_file")) ||
 	    view_caseends(name, VIEW("_base")) ||
+	    view_caseends(name, VIEW("_tls_CAfile")) ||
+	    view_caseends(name, VIEW("_tls_CApath")) ||
+	    view_caseends(name, VIEW("_tls_chain_files")) ||
+	    view_eq(name, VIEW("tls_server_sni_maps")) ||
 	    view_caseends(name, VIEW("_forbidden_commands")) ||
 	    view_eq(name, VIEW("listeners")) ||
 	    view_eq(name, VIEW("transports")) ||
