@@ -9,6 +9,8 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/nexthop.h \
 	lib/net/smtp_client.c \
 	lib/net/smtp_client.h \
+	lib/net/smtp_client_impl.h \
+	lib/net/smtp_txn.c \
 	lib/net/stream.c \
 	lib/net/stream.h \
 	lib/net/tls.h \
@@ -21,4 +23,8 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/tls_provider.c \
 	lib/net/tls_server.c \
 	lib/net/tls_session.c \
-	lib/net/tls_trust.c
+	lib/net/tls_trust.c \
+	lib/net/tls_plan.c \
+	lib/net/tls_plan.h \
+	lib/net/tls_policy.c \
+	lib/net/tls_policy.h

@@ -114,6 +114,7 @@ nexthop_next(struct view *list, bool lmtp, uint16_t default_port,
 
 	if (!view_next(list, ", \t", &item))
 		return PK_EEND;
+	n.text = item;
 	if (parse_one(item, lmtp, &n) != 0)
 		return PK_ESYNTAX;
 	*n_r = n;

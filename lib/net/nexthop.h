@@ -21,6 +21,7 @@
 #define NEXTHOPS_MAX	32
 
 struct nexthop {
+	struct view	text;		/* as it was written */
 	struct view	host;		/* without brackets and "ipv6:"; path for Unix */
 	uint16_t	port;
 	bool		mx;		/* look MX up */

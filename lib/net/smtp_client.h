@@ -11,6 +11,11 @@
  * (A18): whatever it says, each recipient of a transaction gets exactly one
  * result, and no recipient is "sent" without a 2xx behind its content.
  *
+ * TLS is the owner's: the engine says STARTTLS when it should, calls
+ * `starttls` when the server has agreed, and begins anew with EHLO when the
+ * owner says that the handshake is done; nothing that was said before counts
+ * then (RFC 3207 4.2, A3).
+ *
  * Two transactions may be under way: the second one's commands travel behind
  * the first one's final dot in the same packet (RFC 2920 3.1).
  */
@@ -46,6 +51,7 @@ struct smtp_txn {
 	enum smtp_ret	ret;
 	enum smtp_body	body;		/* said when the server has the extension */
 	bool		smtputf8;
+	bool		requiretls;	/* MAIL says so: only with smtp_client_want_tls()'s */
 	int		mt_priority;	/* -9 to 9, said when not 0 */
 	uint64_t	size;		/* bytes of content; 0: not said */
 	bool		bdat;		/* content goes as one BDAT of `size` bytes */
@@ -94,6 +100,11 @@ struct smtp_client_ops {
 		    const struct smtp_outcome *o, void *arg);
 	/* t is over and out of the engine; t may be freed, another begun. */
 	void	(*done)(struct smtp_client *c, struct smtp_txn *t, void *arg);
+	/*
+	 * The server has agreed to STARTTLS: shake hands (not from inside),
+	 * then smtp_client_tls_begun(). NULL is fine when TLS is never wanted.
+	 */
+	void	(*starttls)(struct smtp_client *c, void *arg);
 };
 
 struct smtp_client_conf {
@@ -109,6 +120,7 @@ enum smtp_wait {
 	SMTP_WAIT_NOTHING,	/* idle between transactions */
 	SMTP_WAIT_GREETING,
 	SMTP_WAIT_HELO,
+	SMTP_WAIT_TLS,		/* reply to STARTTLS, handshake */
 	SMTP_WAIT_MAIL,
 	SMTP_WAIT_RCPT,
 	SMTP_WAIT_DATA,
@@ -124,6 +136,14 @@ enum smtp_refusal {
 	SMTP_REFUSAL_GREETING,	/* 4xx or 5xx at greeting or (E)HLO */
 	SMTP_REFUSAL_LOOP,	/* it greets with our own name */
 	SMTP_REFUSAL_PROTOCOL,	/* no SMTP is spoken there */
+	SMTP_REFUSAL_TLS,	/* TLS is a must and not to be had */
+	SMTP_REFUSAL_REQUIRETLS, /* the extension is a must and not offered */
+};
+
+enum smtp_starttls {
+	SMTP_STARTTLS_NEVER,
+	SMTP_STARTTLS_MAY,	/* when it is offered; refused: in clear */
+	SMTP_STARTTLS_MUST,	/* nothing is said beyond EHLO without it */
 };
 
 #define SMTP_CLIENT_TXNS_MAX	2
@@ -142,6 +162,10 @@ struct smtp_client {
 	unsigned	state;		/* enum smtp_client_state */
 	bool		ehlo_ok;	/* EHLO or LHLO, not HELO */
 	bool		dead;		/* feed answers PK_EPROTO; nothing is sent */
+	enum smtp_starttls starttls;	/* NEVER behind the handshake */
+	bool		tls;		/* what is fed comes out of TLS */
+	bool		starttls_refused; /* offered, then refused, and it went on in clear */
+	bool		requiretls;
 	bool		closing;	/* 421 seen: no new transaction */
 	bool		need_rset;	/* a MAIL is open at the server */
 	uint64_t	begun;		/* transactions so far */
@@ -155,6 +179,16 @@ struct smtp_client {
 void	smtp_client_init(struct smtp_client *c, const struct smtp_client_conf *conf,
 	    const struct smtp_client_ops *ops, void *arg, struct buf *out, const char *peer);
 void	smtp_client_fini(struct smtp_client *c);
+/*
+ * Before anything is fed (the default is never). requiretls: the session is
+ * refused unless the server offers REQUIRETLS inside TLS (RFC 8689 4.2.1).
+ */
+void	smtp_client_want_tls(struct smtp_client *c, enum smtp_starttls starttls, bool requiretls);
+/*
+ * The handshake is done and its outcome good enough for the owner. Says EHLO
+ * to out; before the greeting (TLS from the first byte) it says nothing.
+ */
+void	smtp_client_tls_begun(struct smtp_client *c);
 /*
  * Takes all of in. 0, or PK_EPROTO / PK_ELIMIT: the session is of no use any
  * more; transactions have got their results, c->refusal tells of one that

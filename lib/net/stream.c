@@ -100,6 +100,9 @@ stream_init(struct stream *s, struct loop *l, int fd,
 	    event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, s);
 	if (s->read_event == NULL || event_add(s->read_event, NULL) == -1)
 		log_fatal("event for a connection: %s", strerror(errno));
+	/* What came with the end of a handshake is in there already. */
+	if (io != NULL)
+		event_active(s->read_event, EV_READ, 0);
 }
 
 void
@@ -119,6 +122,17 @@ stream_close(struct stream *s)
 	s->npieces = s->cap_pieces = 0;
 	s->writing = false;
 	s->dead = true;
+}
+
+int
+stream_detach(struct stream *s)
+{
+	int fd = s->fd;
+
+	ASSERT(stream_pending(s) == 0);
+	s->fd = -1;
+	stream_close(s);
+	return fd;
 }
 
 bool

@@ -70,6 +70,12 @@ void	stream_init(struct stream *s, struct loop *l, int fd, const struct stream_i
 	    void *io_ctx, const struct stream_ops *ops, void *arg);
 /* Closes; what is pending is lost. Twice is fine. */
 void	stream_close(struct stream *s);
+/*
+ * The socket for somebody else: events and buffers go, input that was not
+ * asked for yet stays in the kernel. Only when nothing is pending; fine inside
+ * data(). It may be given to stream_init() again.
+ */
+int	stream_detach(struct stream *s);
 bool	stream_is_open(const struct stream *s);
 
 /* Append here, then stream_flush(). */

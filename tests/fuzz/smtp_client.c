@@ -2,10 +2,12 @@
 /*
  * smtp_client.c: a hostile server against the client engine (A18). The first
  * byte chooses the session (LMTP, BDAT, number of transactions and
- * recipients, size of packets), the rest is what the server says.
+ * recipients, size of packets), the second one what TLS is wanted for, the
+ * rest is what the server says. A handshake always succeeds.
  *
- * Whatever it says: each recipient gets exactly one result, and none is sent
- * without its content having been asked for.
+ * Whatever it says: each recipient gets exactly one result, none is sent
+ * without its content having been asked for, and where TLS is a must not one
+ * MAIL goes out before it.
  */
 #include <stdint.h>
 #include <string.h>
@@ -27,6 +29,7 @@ struct run {
 	bool		content[TXNS];
 	bool		done[TXNS];
 	unsigned	begun, ntxns;
+	bool		must, secured, shake;
 };
 
 static void
@@ -41,7 +44,20 @@ begin_more(struct smtp_client *c, struct run *r)
 static void
 on_ready(struct smtp_client *c, void *arg)
 {
-	begin_more(c, arg);
+	struct run *r = arg;
+
+	ASSERT(!r->must || r->secured);
+	ASSERT(!c->requiretls || (c->caps.flags & SMTP_CAP_REQUIRETLS));
+	begin_more(c, r);
+}
+
+static void
+on_starttls(struct smtp_client *c, void *arg)
+{
+	struct run *r = arg;
+
+	ASSERT(!r->secured && c->starttls != SMTP_STARTTLS_NEVER);
+	r->shake = true;
 }
 
 static void
@@ -78,7 +94,7 @@ on_done(struct smtp_client *c, struct smtp_txn *t, void *arg)
 }
 
 static const struct smtp_client_ops ops = {
-	on_ready, on_content, on_result, on_done,
+	on_ready, on_content, on_result, on_done, on_starttls,
 };
 
 int
@@ -92,6 +108,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct run r;
 	struct view in;
 	unsigned i, k, mode = size > 0 ? data[0] : 0;
+	unsigned tls = size > 1 ? data[1] : 0;
 	size_t step;
 
 	memset(&r, 0, sizeof(r));
@@ -108,10 +125,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			r.rcpts[i][k].address = VIEW("a@x.test");
 	}
 	smtp_client_init(&c, &conf, &ops, &r, &r.out, "mx[192.0.2.1]");
-	in = view_from(view_of((const char *)data, size), 1);
+	r.must = tls % 3 == 2;
+	smtp_client_want_tls(&c, (enum smtp_starttls)(tls % 3), (tls & 0x80) != 0);
+	in = view_from(view_of((const char *)data, size), 2);
 	step = mode & 0x80 ? 1 : mode & 0x40 ? 7 : in.len;
-	while (in.len > 0 && smtp_client_feed(&c, view_head(in, step)) == 0)
+	while (in.len > 0 && smtp_client_feed(&c, view_head(in, step)) == 0) {
 		in = view_from(in, step);
+		if (!r.shake)
+			continue;
+		r.shake = false;
+		r.secured = true;
+		smtp_client_tls_begun(&c);
+		ASSERT(c.caps.flags == 0 && !c.ehlo_ok);
+	}
 	smtp_client_lost(&c, PK_EPEER);
 	ASSERT(c.ntxns == 0);
 	for (i = 0; i < r.begun; i++)

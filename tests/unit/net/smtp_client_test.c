@@ -89,7 +89,7 @@ on_done(struct smtp_client *c, struct smtp_txn *t, void *arg)
 }
 
 static const struct smtp_client_ops ops = {
-	on_ready, on_content, on_result, on_done,
+	on_ready, on_content, on_result, on_done, NULL,
 };
 
 static void
