@@ -255,7 +255,8 @@ compose(struct bounce_work *w, struct dsn_needs *needs)
 	size_t back_max = conf->bounce_size_limit < ORIGINAL_MAX ?
 	    (size_t)conf->bounce_size_limit :
 	    ORIGINAL_MAX;
-	bool whole = w->kind == BOUNCE_FAILED &&
+	/* Of what must not be read on the way as little as will do. */
+	bool whole = w->kind == BOUNCE_FAILED && !j->env.requiretls &&
 	    j->env.ret != RECORD_RET_HDRS && job_size(j) <= back_max;
 	struct dsn d;
 	char *id;
@@ -314,6 +315,9 @@ put_envelope(struct bounce_work *w, const struct dsn_needs *needs)
 	    RECORD_BODY_8BIT : RECORD_BODY_7BIT);
 	if (needs->smtputf8)
 		envelope_put_u64(b, ENVELOPE_UTF8, 1);
+	/* RFC 8689 5: a report is protected as the message was. */
+	if (w->job->env.requiretls)
+		envelope_put_u64(b, ENVELOPE_REQUIRETLS, 1);
 	envelope_put_u64(b, ENVELOPE_DSN_OF, w->job->message);
 	envelope_put_u64(b, ENVELOPE_DSN_KIND, kinds[w->kind]);
 	envelope_put_text(b, ENVELOPE_DSN_RCPTS, buf_view(&list));

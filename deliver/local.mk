@@ -14,8 +14,11 @@ deliver_libdeliver_a_SOURCES =			\
 	deliver/smtp.h				\
 	deliver/smtp_connect.c			\
 	deliver/smtp_content.c			\
+	deliver/smtp_policy.c			\
 	deliver/smtp_route.c			\
+	deliver/smtp_route_impl.h		\
 	deliver/smtp_session.c			\
+	deliver/smtp_tls.c			\
 	deliver/smtp_tour.c
 
 pkglibexec_PROGRAMS += deliver/deliver

@@ -45,6 +45,8 @@ context(struct deliver *d)
 	s->d = d;
 	s->lmtp = d->role->role == IPC_ROLE_lmtp;
 	s->dests = map_new();
+	s->tls_clients = map_new();
+	s->keys = tls_keys_new(d->loop, d->role->role);
 	TAILQ_INIT(&s->dead);
 	TAILQ_INIT(&s->quitting);
 	s->bury.fn = smtp_conn_bury;
@@ -171,6 +173,7 @@ ignored_caps(const char *text)
 		{ "mt-priority", SMTP_CAP_MT_PRIORITY },
 		{ "starttls", SMTP_CAP_STARTTLS },
 		{ "auth", SMTP_CAP_AUTH },
+		{ "requiretls", SMTP_CAP_REQUIRETLS },
 	};
 	struct view list = view_str(text), item;
 	unsigned caps = 0;
@@ -197,6 +200,8 @@ dest_configure(struct smtp_dest *dest)
 	cc->ignored_caps = ignored_caps(dest->conf->smtp_discard_ehlo_keywords);
 	dest->loop_conf = *cc;
 	dest->loop_conf.myhostname = dest->conf->myhostname;
+	tls_client_unref(&dest->tls);
+	dest->tls = smtp_tls_client(dest->s, dest->transport);
 }
 
 static void
@@ -206,6 +211,7 @@ dest_free(struct smtp_dest *dest)
 	loop_timer_clear(dest->s->d->loop, &dest->linger);
 	smtp_resolver_cancel(&dest->resolver);
 	smtp_route_unref(&dest->route);
+	tls_client_unref(&dest->tls);
 	map_del(dest->s->dests, view_of(dest->key, dest->key_len));
 	xfree(dest->avoid);
 	xfree(dest->transport);
@@ -224,6 +230,14 @@ on_linger(void *arg)
 		dest_free(dest);
 }
 
+static enum tls_need
+need_of(const struct job *j)
+{
+	return j->env.requiretls ? TLS_NEED_REQUIRED :
+	    j->env.tls_optional	 ? TLS_NEED_OPTIONAL :
+				   TLS_NEED_POLICY;
+}
+
 static struct smtp_dest *
 dest_get(struct smtp *s, const struct job *j)
 {
@@ -234,12 +248,15 @@ dest_get(struct smtp *s, const struct job *j)
 	buf_put_view(&key, j->transport);
 	buf_put_char(&key, '\0');
 	buf_put_view(&key, j->nexthop);
+	buf_put_char(&key, '\0');
+	buf_put_char(&key, (char)('0' + need_of(j)));
 	dest = map_get(s->dests, buf_view(&key));
 	if (dest == NULL) {
 		dest = XNEW(struct smtp_dest);
 		dest->s = s;
 		dest->transport = view_dup(j->transport);
 		dest->nexthop = view_dup(j->nexthop);
+		dest->need = need_of(j);
 		map_put(s->dests, buf_view(&key), dest);
 		dest->key = buf_steal(&key, &dest->key_len);
 		TAILQ_INIT(&dest->waiting);
@@ -338,6 +355,35 @@ smtp_dest_connect_failed(struct smtp_dest *dest, const struct smtp_failure *f)
 	smtp_dest_schedule(dest);
 }
 
+static const struct smtp_target *
+find_target(const struct smtp_route *r, const char *relay)
+{
+	size_t i;
+
+	for (i = 0; i < r->ntargets; i++)
+		if (strcmp(r->targets[i].relay, relay) == 0)
+			return &r->targets[i];
+	return NULL;
+}
+
+/* Connections under a policy that is not in force any more take no more jobs. */
+static void
+check_conns(struct smtp_dest *dest, const struct smtp_route *r)
+{
+	const struct smtp_target *t;
+	struct smtp_conn *c, *next;
+
+	for (c = TAILQ_FIRST(&dest->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		t = c->target != NULL ? find_target(r, c->target->relay) : NULL;
+		if (t == NULL || strcmp(t->plan->key, c->target->plan->key) == 0)
+			continue;
+		c->stale = true;
+		if (c->state == SMTP_CONN_IDLE)
+			smtp_session_quit(c);
+	}
+}
+
 static void
 on_route(struct smtp_route *r, void *arg)
 {
@@ -345,6 +391,7 @@ on_route(struct smtp_route *r, void *arg)
 
 	dest->resolver = NULL;
 	smtp_route_unref(&dest->route);
+	check_conns(dest, r);
 	if (r->ntargets == 0) {
 		while (dest->nwaiting > 0)
 			fail_job(dest, &r->failure);
@@ -366,7 +413,8 @@ have_route(struct smtp_dest *dest)
 		return false;
 	smtp_route_unref(&dest->route);
 	dest->resolver =
-	    smtp_resolve(dest->s, dest->conf, dest->nexthop, on_route, dest);
+	    smtp_resolve(dest->s, dest->conf, dest->nexthop, dest->need,
+		on_route, dest);
 	return dest->route != NULL;
 }
 
@@ -492,11 +540,35 @@ static void
 smtp_reload(struct deliver *d)
 {
 	struct smtp *s = context(d);
+	struct smtp_dest *dest;
+	struct smtp_conn *c, *next;
 	size_t cursor = 0;
 	void *value;
 
-	while (map_next(s->dests, &cursor, NULL, &value))
-		dest_configure(value);
+	smtp_tls_configure(s);
+	while (map_next(s->dests, &cursor, NULL, &value)) {
+		dest = value;
+		dest_configure(dest);
+		/* Made by the old rules: neither the route nor sessions last. */
+		smtp_resolver_cancel(&dest->resolver);
+		smtp_route_unref(&dest->route);
+		for (c = TAILQ_FIRST(&dest->conns); c != NULL; c = next) {
+			next = TAILQ_NEXT(c, link);
+			c->stale = c->state != SMTP_CONN_CONNECTING;
+			if (c->state == SMTP_CONN_IDLE)
+				smtp_session_quit(c);
+		}
+		smtp_dest_schedule(dest);
+	}
+}
+
+static void
+pool_add(struct deliver *d, struct ipc_pool **pool, enum ipc_role peer,
+    uint64_t instance, int fd)
+{
+	if (*pool == NULL)
+		*pool = ipc_pool_new(d->loop, d->role->role, peer);
+	ipc_pool_add(*pool, fd, instance);
 }
 
 static void
@@ -504,19 +576,27 @@ smtp_channel(struct deliver *d, enum ipc_role peer, uint64_t instance, int fd)
 {
 	struct smtp *s = context(d);
 
-	if (peer != IPC_ROLE_dnsd) {
+	switch (peer) {
+	case IPC_ROLE_dnsd:
+		pool_add(d, &s->dns, peer, instance, fd);
+		break;
+	case IPC_ROLE_lookupd:
+		pool_add(d, &s->lookup, peer, instance, fd);
+		break;
+	case IPC_ROLE_certd:
+		tls_keys_channel(s->keys, fd, instance);
+		break;
+	default:
 		close(fd);
-		return;
+		break;
 	}
-	if (s->dns == NULL)
-		s->dns = ipc_pool_new(d->loop, d->role->role, IPC_ROLE_dnsd);
-	ipc_pool_add(s->dns, fd, instance);
 }
 
 static void
 smtp_prepare(struct deliver *d)
 {
 	own_init(context(d));
+	smtp_tls_configure(context(d));
 }
 
 static void

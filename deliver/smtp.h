@@ -4,7 +4,9 @@
  *
  *	smtp.c		the role; destinations: which job goes on which connection
  *	smtp_route.c	next hop to an ordered list of addresses (MX, A, AAAA)
+ *	smtp_policy.c	what TLS must be with each of them (policy maps, TLSA)
  *	smtp_connect.c	one connection: racing addresses, next host on failure
+ *	smtp_tls.c	its TLS handshake
  *	smtp_session.c	one session: transactions, content, time limits
  *	smtp_tour.c	which host is next for whom
  */
@@ -23,6 +25,8 @@
 #include "mail/mime.h"
 #include "net/smtp_client.h"
 #include "net/stream.h"
+#include "net/tls.h"
+#include "net/tls_plan.h"
 
 struct smtp;
 struct smtp_dest;
@@ -46,6 +50,7 @@ struct smtp_target {
 	socklen_t	sa_len;
 	uint16_t	port;		/* 0: Unix socket */
 	unsigned	rank;		/* hop and preference: equal ones are raced */
+	struct tls_plan	*plan;		/* what TLS must be with it */
 };
 
 #define SMTP_RANK_HOP_SHIFT	16
@@ -78,7 +83,7 @@ void	smtp_route_unref(struct smtp_route **r);
 typedef void (*smtp_route_fn)(struct smtp_route *r, void *arg);
 /* fn gets a reference, once, later or from inside (literals, Unix sockets). */
 struct smtp_resolver *smtp_resolve(struct smtp *s, const struct conf *conf, const char *nexthop,
-	    smtp_route_fn fn, void *arg);
+	    enum tls_need need, smtp_route_fn fn, void *arg);
 void	smtp_resolver_cancel(struct smtp_resolver **r);
 
 /* ---- tours ---- */
@@ -122,8 +127,10 @@ TAILQ_HEAD(smtp_conns, smtp_conn);
 
 struct smtp_dest {
 	struct smtp	*s;
-	char		*key;		/* transport NUL nexthop */
+	char		*key;		/* transport NUL nexthop NUL need */
 	size_t		key_len;
+	enum tls_need	need;		/* of all its messages */
+	struct tls_client *tls;		/* NULL: TLS cannot be used */
 	char		*transport, *nexthop;
 	const struct conf *conf;	/* of the transport, renewed at reload */
 	struct smtp_client_conf client_conf;
@@ -145,7 +152,9 @@ struct smtp_dest {
 struct smtp {
 	struct deliver	*d;
 	bool		lmtp;
-	struct ipc_pool	*dns;
+	struct ipc_pool	*dns, *lookup;
+	struct tls_keys	*keys;
+	struct map	*tls_clients;	/* by transport: struct tls_client */
 	struct map	*dests;
 	struct smtp_conns dead;		/* freed at the end of the turn */
 	struct smtp_conns quitting;
@@ -175,7 +184,7 @@ bool	smtp_address_is_ours(const struct smtp *s, const struct domain_literal *a);
 
 enum smtp_conn_state {
 	SMTP_CONN_CONNECTING,
-	SMTP_CONN_HELLO,
+	SMTP_CONN_HELLO,	/* greeting, EHLO, TLS */
 	SMTP_CONN_BUSY,
 	SMTP_CONN_IDLE,
 	SMTP_CONN_QUIT,
@@ -220,6 +229,13 @@ struct smtp_conn {
 	struct smtp_try	tries[SMTP_TRIES_MAX];
 	struct event	*race;
 	const struct smtp_target *target;
+	const struct smtp_target *clear; /* TLS failed there: once more without */
+	bool		in_clear;	/* this is that time */
+	bool		stale;		/* the policy has changed: no more jobs */
+	bool		tls_due;	/* the server has agreed to STARTTLS */
+	struct tls_conn	*tls;		/* the stream's, once there is one */
+	int		tls_fd;		/* in the handshake, else -1 */
+	struct event	*tls_event;
 	struct stream	stream;
 	bool		has_stream;
 	struct smtp_client client;
@@ -240,12 +256,32 @@ void	smtp_conn_new(struct smtp_dest *dest);
 void	smtp_conn_new_for(struct smtp_dest *dest, struct job *j);
 /* The host cannot be used; f is taken. The next one is tried. */
 void	smtp_conn_host_failed(struct smtp_conn *c, struct smtp_failure *f);
+/* The same host once more, by a connection without TLS (level may alone). */
+void	smtp_conn_retry_in_clear(struct smtp_conn *c);
 /* Out of its destination, closed, freed at the end of the turn. */
 void	smtp_conn_kill(struct smtp_conn *c);
 void	smtp_conn_bury(void *smtp);
 void	smtp_conn_timeout(void *conn);
 
+/* smtp_tls.c */
+
+/* Contexts of the transports; from the first privileges, and at each reload. */
+void	smtp_tls_configure(struct smtp *s);
+struct tls_client *smtp_tls_client(struct smtp *s, const char *transport);
+/* What the engine is to do about STARTTLS with c->target. */
+enum smtp_starttls smtp_tls_wanted(const struct smtp_conn *c);
+/* TLS begins on fd, which is taken; smtp_session_secured() or a failed host follows. */
+void	smtp_tls_begin(struct smtp_conn *c, int fd);
+/* The handshake took too long. */
+void	smtp_tls_timeout(struct smtp_conn *c);
+/* Ends what goes on; says good-bye as far as it goes at once. */
+void	smtp_tls_end(struct smtp_conn *c);
+/* "Verified", ...; "none" in clear. */
+const char *smtp_tls_word(const struct smtp_conn *c);
+
 /* smtp_session.c */
+/* The handshake is done: c->tls carries the bytes from here on. */
+void	smtp_session_secured(struct smtp_conn *c, int fd);
 void	smtp_session_begin(struct smtp_conn *c, int fd, const struct smtp_target *t);
 /* Idle: takes waiting jobs. */
 void	smtp_session_work(struct smtp_conn *c);

@@ -73,6 +73,7 @@ smtp_conn_kill(struct smtp_conn *c)
 		return;
 	loop_timer_clear(s->d->loop, &c->timer);
 	tries_close(c);
+	smtp_tls_end(c);
 	if (c->has_stream)
 		stream_close(&c->stream);
 	if (dest != NULL) {
@@ -134,17 +135,47 @@ give_up(struct smtp_conn *c)
 	smtp_failure_fini(&f);
 }
 
-void
-smtp_conn_host_failed(struct smtp_conn *c, struct smtp_failure *f)
+/* The session there is over, whatever it was. */
+static void
+leave_host(struct smtp_conn *c)
 {
-	smtp_failure_fini(&c->failure);
-	c->failure = *f;
-	memset(f, 0, sizeof(*f));
+	smtp_tls_end(c);
 	if (c->has_stream) {
 		stream_close(&c->stream);
 		c->has_stream = false;
 	}
+	if (c->has_client) {
+		smtp_client_fini(&c->client);
+		c->has_client = false;
+	}
+	c->in_clear = c->tls_due = false;
 	c->state = SMTP_CONN_CONNECTING;
+}
+
+void
+smtp_conn_host_failed(struct smtp_conn *c, struct smtp_failure *f)
+{
+	/*
+	 * A message that one host could not get for the time being does not
+	 * come back because another one never can (RFC 8689).
+	 */
+	if (f->what == JOB_BOUNCED && c->dest->need == TLS_NEED_REQUIRED &&
+	    c->failure.text != NULL && c->failure.what == JOB_DEFERRED) {
+		smtp_failure_fini(f);
+	} else {
+		smtp_failure_fini(&c->failure);
+		c->failure = *f;
+		memset(f, 0, sizeof(*f));
+	}
+	leave_host(c);
+	try_next(c);
+}
+
+void
+smtp_conn_retry_in_clear(struct smtp_conn *c)
+{
+	leave_host(c);
+	c->clear = c->target;
 	try_next(c);
 }
 
@@ -175,6 +206,7 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 		error = errno;
 	if (error != 0) {
 		try_close(t);
+		c->clear = NULL;
 		connect_failed(c, target, error);
 		if (!tries_open(c))
 			try_next(c);
@@ -184,6 +216,8 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 	t->event = NULL;
 	t->fd = -1;
 	tries_close(c);
+	c->in_clear = c->clear == target;
+	c->clear = NULL;
 	smtp_session_begin(c, fd, target);
 }
 
@@ -268,13 +302,16 @@ try_next(struct smtp_conn *c)
 			t = &c->tries[i];
 	if (t == NULL)
 		return;
-	while ((target = next_target(c)) != NULL) {
-		c->next_target++;
+	while ((target = c->clear != NULL ? c->clear : next_target(c)) != NULL) {
+		if (c->clear == NULL)
+			c->next_target++;
 		error = try_start(c, t, target);
 		if (error == 0) {
-			race_arm(c, target);
+			if (c->clear == NULL)
+				race_arm(c, target);
 			return;
 		}
+		c->clear = NULL;
 		connect_failed(c, target, error);
 	}
 	if (!tries_open(c))
@@ -304,6 +341,7 @@ smtp_conn_timeout(void *arg)
 		smtp_session_timeout(c);
 		return;
 	}
+	c->clear = NULL;
 	for (i = 0; i < SMTP_TRIES_MAX; i++) {
 		if (c->tries[i].fd == -1)
 			continue;
@@ -325,6 +363,7 @@ conn_alloc(struct smtp_dest *dest)
 	c->state = SMTP_CONN_CONNECTING;
 	for (i = 0; i < SMTP_TRIES_MAX; i++)
 		c->tries[i].fd = -1;
+	c->tls_fd = -1;
 	c->race = evtimer_new(loop_base(dest->s->d->loop), on_race, c);
 	if (c->race == NULL)
 		log_fatal("timer for a connection: no memory");

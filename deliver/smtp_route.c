@@ -10,7 +10,7 @@
  * keep their order: hop, MX preference, shuffled within one preference, IPv6
  * and IPv4 in turn within a host, so that racing neighbours races families.
  */
-#include "deliver/smtp.h"
+#include "deliver/smtp_route_impl.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -20,45 +20,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/dns_client.h"
-#include "net/nexthop.h"
 
 /* Long enough for a burst, short enough for a moved host. */
 #define ROUTE_KEEP_MS	30000
 #define ADDRESSES_MAX	32		/* of one host and family */
-
-struct host {
-	struct resolver_hop *hop;
-	char		*name;
-	unsigned	preference;
-	struct dns_call	*calls[2];	/* AAAA, A */
-	struct domain_literal *addrs[2];
-	size_t		naddrs[2];
-	bool		temp;		/* a look-up had no answer */
-};
-
-struct resolver_hop {
-	struct smtp_resolver *r;
-	struct nexthop	hop;
-	char		*name;
-	struct dns_call	*mx;
-	struct host	*hosts;
-	size_t		nhosts;
-	struct smtp_failure failure;
-};
-
-struct smtp_resolver {
-	struct smtp	*s;
-	smtp_route_fn	fn;
-	void		*arg;
-	char		*text;		/* hop views point here */
-	char		*nexthop;
-	struct resolver_hop hops[NEXTHOPS_MAX];
-	unsigned	nhops;
-	unsigned	pending;	/* questions asked, plus one while asking */
-	bool		ipv4, ipv6, ipv4_first, shuffle;
-	char		*myhostname;
-};
 
 void
 smtp_failure_set(struct smtp_failure *f, enum job_result what,
@@ -79,8 +44,8 @@ smtp_failure_fini(struct smtp_failure *f)
 	memset(f, 0, sizeof(*f));
 }
 
-static void __attribute__((format(printf, 4, 5)))
-fail_hop(struct resolver_hop *h, enum job_result what, struct enhanced dsn,
+void
+smtp_hop_fail(struct resolver_hop *h, enum job_result what, struct enhanced dsn,
     const char *fmt, ...)
 {
 	struct buf b;
@@ -114,6 +79,7 @@ smtp_route_unref(struct smtp_route **rp)
 		xfree(r->targets[i].host);
 		xfree(r->targets[i].peer);
 		xfree(r->targets[i].relay);
+		tls_plan_unref(&r->targets[i].plan);
 	}
 	xfree(r->targets);
 	smtp_failure_fini(&r->failure);
@@ -131,12 +97,14 @@ resolver_free(struct smtp_resolver *r)
 	for (i = 0; i < r->nhops; i++) {
 		h = &r->hops[i];
 		dns_lookup_cancel(&h->mx);
+		smtp_policy_hop_fini(h);
 		for (k = 0; k < h->nhosts; k++) {
 			host = &h->hosts[k];
 			for (f = 0; f < 2; f++) {
 				dns_lookup_cancel(&host->calls[f]);
 				xfree(host->addrs[f]);
 			}
+			smtp_policy_host_fini(host);
 			xfree(host->name);
 		}
 		xfree(h->hosts);
@@ -161,7 +129,8 @@ smtp_resolver_cancel(struct smtp_resolver **r)
 
 static void
 target_add(struct smtp_route *route, const char *host,
-    const struct domain_literal *a, uint16_t port, unsigned rank)
+    const struct domain_literal *a, uint16_t port, unsigned rank,
+    struct tls_plan *plan)
 {
 	struct smtp_target *t;
 	struct buf addr;
@@ -180,13 +149,16 @@ target_add(struct smtp_route *route, const char *host,
 	t->sa_len = dns_put_sockaddr(a, port, &t->sa.ss);
 	t->port = port;
 	t->rank = rank;
+	t->plan = tls_plan_ref(plan);
 	buf_fini(&addr);
 }
 
 static void
-target_add_unix(struct smtp_route *route, const char *myhostname,
-    struct view path, unsigned rank)
+target_add_unix(struct smtp_route *route, const struct resolver_hop *h,
+    unsigned rank)
 {
+	const char *myhostname = h->r->myhostname;
+	struct view path = h->hop.host;
 	struct smtp_target *t;
 
 	route->targets = xreallocarray(
@@ -200,23 +172,37 @@ target_add_unix(struct smtp_route *route, const char *myhostname,
 	memcpy(t->sa.un.sun_path, path.p, path.len);
 	t->sa_len = (socklen_t)sizeof(t->sa.un);
 	t->rank = rank;
+	t->plan = smtp_policy_plan(h, myhostname, NULL);
 }
 
 static void
 host_targets(struct smtp_route *route, const struct smtp_resolver *r,
-    const struct host *h, unsigned rank)
+    struct host *h, unsigned rank)
 {
 	unsigned first = r->ipv4_first ? 1 : 0;
+	struct tls_plan *plan;
 	size_t i;
+
+	if (h->naddrs[0] == 0 && h->naddrs[1] == 0)
+		return;
+	plan = smtp_policy_plan(h->hop, h->name, h);
+	if (plan->refused != NULL) {
+		log_info("%s: %s", h->hop->name, plan->refused);
+		smtp_hop_fail(h->hop, JOB_DEFERRED, plan->dsn, "%s",
+		    plan->refused);
+		tls_plan_unref(&plan);
+		return;
+	}
 
 	for (i = 0; i < h->naddrs[0] || i < h->naddrs[1]; i++) {
 		if (i < h->naddrs[first])
 			target_add(route, h->name, &h->addrs[first][i],
-			    h->hop->hop.port, rank);
+			    h->hop->hop.port, rank, plan);
 		if (i < h->naddrs[!first])
 			target_add(route, h->name, &h->addrs[!first][i],
-			    h->hop->hop.port, rank);
+			    h->hop->hop.port, rank, plan);
 	}
+	tls_plan_unref(&plan);
 }
 
 static bool
@@ -260,8 +246,10 @@ hop_targets(struct smtp_route *route, struct smtp_resolver *r,
 	bool loops, temp = false;
 	size_t before = route->ntargets, k;
 
+	if (h->policy_failed)
+		return;
 	if (h->hop.is_unix) {
-		target_add_unix(route, r->myhostname, h->hop.host, rank);
+		target_add_unix(route, h, rank);
 		return;
 	}
 	loops = own_preference(r, h, &own);
@@ -275,15 +263,15 @@ hop_targets(struct smtp_route *route, struct smtp_resolver *r,
 	if (route->ntargets > before || h->failure.text != NULL)
 		return;
 	if (loops)
-		fail_hop(h, JOB_BOUNCED, ENHANCED(5, 4, 6),
+		smtp_hop_fail(h, JOB_BOUNCED, ENHANCED(5, 4, 6),
 		    "mail for %s loops back to myself", h->name);
 	else if (temp)
-		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 4, 3),
+		smtp_hop_fail(h, JOB_DEFERRED, ENHANCED(4, 4, 3),
 		    "Host or domain name not found. Name service error for "
 		    "name=%s type=A: Host not found, try again",
 		    h->nhosts > 0 ? h->hosts[0].name : h->name);
 	else
-		fail_hop(h, JOB_BOUNCED, ENHANCED(5, 4, 4),
+		smtp_hop_fail(h, JOB_BOUNCED, ENHANCED(5, 4, 4),
 		    "Host or domain name not found. Name service error for "
 		    "name=%s type=A: Host not found",
 		    h->nhosts > 0 ? h->hosts[0].name : h->name);
@@ -323,11 +311,25 @@ resolved(struct smtp_resolver *r)
 	fn(route, arg);
 }
 
+/* Addresses first, then what must be asked about their hosts. */
 static void
-answered(struct smtp_resolver *r)
+go_on(struct smtp_resolver *r)
+{
+	if (!r->dane_done) {
+		r->dane_done = true;
+		r->pending = 1;
+		smtp_policy_ask_dane(r);
+		if (--r->pending > 0)
+			return;
+	}
+	resolved(r);
+}
+
+void
+smtp_resolver_answered(struct smtp_resolver *r)
 {
 	if (--r->pending == 0)
-		resolved(r);
+		go_on(r);
 }
 
 /* ---- questions ---- */
@@ -344,10 +346,13 @@ on_address(const struct dns_answer *a, void *arg)
 		h->addrs[f] = xcalloc(n, sizeof(*h->addrs[f]));
 		memcpy(h->addrs[f], a->addresses, n * sizeof(*h->addrs[f]));
 		h->naddrs[f] = n;
+		h->secure[f] = a->security == DNS_SECURE;
+		if (h->canonical == NULL && a->canonical.len > 0)
+			h->canonical = view_dup(a->canonical);
 	} else if (a->error != 0 && a->error != PK_ENOENT) {
 		h->temp = true;
 	}
-	answered(h->hop->r);
+	smtp_resolver_answered(h->hop->r);
 }
 
 static void
@@ -447,8 +452,12 @@ on_mx(const struct dns_answer *a, void *arg)
 	struct resolver_hop *h = arg;
 
 	h->mx = NULL;
+	h->has_mx = a->error == 0 && a->count > 0;
+	h->mx_secure = h->has_mx && a->security == DNS_SECURE;
+	if (h->mx_secure && a->canonical.len > 0)
+		h->mx_canonical = view_dup(a->canonical);
 	if (a->error == 0 && a->count == 1 && strcmp(a->mx[0].host, ".") == 0) {
-		fail_hop(h, JOB_BOUNCED, ENHANCED(5, 1, 10),
+		smtp_hop_fail(h, JOB_BOUNCED, ENHANCED(5, 1, 10),
 		    "Domain %s does not accept mail (nullMX)", h->name);
 	} else if (a->error == 0 && a->count > 0) {
 		mx_hosts(h, a);
@@ -462,13 +471,13 @@ on_mx(const struct dns_answer *a, void *arg)
 		host_add(h, view_str(h->name), 0);
 		ask_host(&h->hosts[0]);
 	} else {
-		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 4, 3),
+		smtp_hop_fail(h, JOB_DEFERRED, ENHANCED(4, 4, 3),
 		    "Host or domain "
 		    "name not found. Name service error for name=%s type=MX: "
 		    "Host not found, try again",
 		    h->name);
 	}
-	answered(h->r);
+	smtp_resolver_answered(h->r);
 }
 
 static void
@@ -490,9 +499,9 @@ ask_hop(struct resolver_hop *h)
 	if (h->mx != NULL)
 		r->pending++;
 	else if (r->s->dns == NULL)
-		fail_hop(h, JOB_DEFERRED, ENHANCED(4, 3, 0), "no name service");
+		smtp_hop_fail(h, JOB_DEFERRED, ENHANCED(4, 3, 0), "no name service");
 	else
-		fail_hop(h, JOB_BOUNCED, ENHANCED(5, 1, 2),
+		smtp_hop_fail(h, JOB_BOUNCED, ENHANCED(5, 1, 2),
 		    "%s is no valid domain name", h->name);
 }
 
@@ -509,7 +518,7 @@ add_hops(struct smtp_resolver *r, struct view list, uint16_t port)
 		h->r = r;
 		if (rc != 0) {
 			h->name = xstrdup("");
-			fail_hop(h, JOB_BOUNCED, ENHANCED(5, 1, 2),
+			smtp_hop_fail(h, JOB_BOUNCED, ENHANCED(5, 1, 2),
 			    "bad next hop destination syntax: %s", r->nexthop);
 			continue;
 		}
@@ -520,7 +529,7 @@ add_hops(struct smtp_resolver *r, struct view list, uint16_t port)
 
 struct smtp_resolver *
 smtp_resolve(struct smtp *s, const struct conf *conf, const char *nexthop,
-    smtp_route_fn fn, void *arg)
+    enum tls_need need, smtp_route_fn fn, void *arg)
 {
 	struct smtp_resolver *r = XNEW(struct smtp_resolver);
 	uint16_t port = s->lmtp ? 24 : (uint16_t)conf->smtp_tcp_port;
@@ -528,6 +537,8 @@ smtp_resolve(struct smtp *s, const struct conf *conf, const char *nexthop,
 	unsigned i;
 
 	r->s = s;
+	r->conf = conf;
+	r->need = need;
 	r->fn = fn;
 	r->arg = arg;
 	r->nexthop = xstrdup(nexthop);
@@ -542,12 +553,17 @@ smtp_resolve(struct smtp *s, const struct conf *conf, const char *nexthop,
 	add_hops(r, view_str(r->text + len + 1), port);
 	r->pending = 1;
 	for (i = 0; i < r->nhops; i++)
-		if (r->hops[i].failure.text == NULL)
+		if (r->hops[i].failure.text == NULL) {
+			smtp_policy_ask(&r->hops[i]);
 			ask_hop(&r->hops[i]);
-	if (r->pending > 1) {
-		r->pending--;
+		}
+	if (--r->pending > 0)
 		return r;
-	}
+	r->dane_done = true;
+	r->pending = 1;
+	smtp_policy_ask_dane(r);
+	if (--r->pending > 0)
+		return r;
 	resolved(r);
 	return NULL;
 }

@@ -58,6 +58,8 @@ limit_ms(const struct smtp_conn *c, enum smtp_wait wait)
 	case SMTP_WAIT_GREETING:
 	case SMTP_WAIT_HELO:
 		return conf->smtp_helo_timeout;
+	case SMTP_WAIT_TLS:
+		return conf->smtp_starttls_timeout;
 	case SMTP_WAIT_MAIL:
 		return conf->smtp_mail_timeout;
 	case SMTP_WAIT_RCPT:
@@ -103,7 +105,7 @@ smtp_session_may_take(const struct smtp_conn *c)
 {
 	const struct conf *conf = c->dest->conf;
 
-	if (!smtp_client_can_begin(&c->client))
+	if (c->stale || !smtp_client_can_begin(&c->client))
 		return false;
 	if (conf->smtp_connection_reuse_count_limit > 0 &&
 	    c->transactions >= conf->smtp_connection_reuse_count_limit)
@@ -180,6 +182,17 @@ leave_job(struct smtp_conn *c, struct job *j)
 	smtp_dest_requeue(c->dest, j);
 }
 
+/* For `adminctl trace`: how this message goes to where it goes. */
+static void
+log_tls(const struct smtp_conn *c, const struct job *j)
+{
+	if (c->tls == NULL || c->dest->conf->smtp_tls_loglevel < 1)
+		return;
+	log_info("%s: tls=%s, protocol=%s, cipher=%s, relay=%s", j->queue_id,
+	    smtp_tls_word(c), tls_conn_protocol(c->tls),
+	    tls_conn_cipher(c->tls), c->target->relay);
+}
+
 static void
 begin_job(struct smtp_conn *c, struct job *j)
 {
@@ -202,12 +215,14 @@ begin_job(struct smtp_conn *c, struct job *j)
 	w->txn.ret = j->env.ret == RECORD_RET_FULL ? SMTP_RET_FULL :
 	    j->env.ret == RECORD_RET_HDRS          ? SMTP_RET_HDRS :
 						     SMTP_RET_UNSET;
+	w->txn.requiretls = c->client.requiretls;
 	w->txn.mt_priority = priority_said(j->env.priority);
 	w->txn.arg = w;
 	if (j->connected_ms == 0)
 		j->connected_ms = clock_mono_ms();
 	if (c->transactions++ > 0)
 		stats_add(STATS_C_deliver_reused, 1);
+	log_tls(c, j);
 	c->works[c->nworks++] = w;
 	smtp_client_begin(&c->client, &w->txn);
 }
@@ -340,6 +355,14 @@ hello_failed(struct smtp_conn *c)
 	struct enhanced dsn = o->dsn;
 	struct buf text;
 
+	/* What broke inside TLS may work without (a refused client certificate). */
+	if (c->tls != NULL && c->client.refusal == SMTP_REFUSAL_PROTOCOL &&
+	    !tls_plan_must(c->target->plan) &&
+	    !c->dest->conf->smtp_tls_wrappermode) {
+		log_info("%.*s: once more without TLS", VIEW_ARG(o->text));
+		smtp_conn_retry_in_clear(c);
+		return;
+	}
 	buf_init(&text, 4096);
 	if (c->client.refusal == SMTP_REFUSAL_LOOP) {
 		/* A better host has not refused it for good: not our end. */
@@ -352,6 +375,11 @@ hello_failed(struct smtp_conn *c)
 		dsn = ENHANCED(4, 4, 2);
 		buf_printf(&text, "lost connection with %s while performing "
 		    "the EHLO handshake", c->target->peer);
+	} else if (c->client.refusal == SMTP_REFUSAL_REQUIRETLS) {
+		/* A better host may have it later: not our end. */
+		what = c->bound ? JOB_DEFERRED : JOB_BOUNCED;
+		dsn = enhanced_with_class(dsn, c->bound ? 4 : 5);
+		buf_put_view(&text, o->text);
 	} else {
 		buf_put_view(&text, view_head(o->text, 2000));
 		if (o->what == SMTP_OUTCOME_BOUNCED &&
@@ -362,8 +390,6 @@ hello_failed(struct smtp_conn *c)
 	}
 	smtp_failure_set(&f, what, dsn, c->target->relay, buf_view(&text));
 	buf_fini(&text);
-	smtp_client_fini(&c->client);
-	c->has_client = false;
 	smtp_conn_host_failed(c, &f);
 }
 
@@ -385,6 +411,10 @@ broken(struct smtp_conn *c, int why)
 		c->state = SMTP_CONN_HELLO;
 		if (!c->bound)
 			dest->nconnecting++;
+	}
+	if (c->state == SMTP_CONN_HELLO && c->tls_fd != -1) {
+		smtp_tls_timeout(c);
+		return;
 	}
 	if (c->state == SMTP_CONN_HELLO) {
 		if (c->client.refusal == SMTP_REFUSAL_NONE)
@@ -536,8 +566,18 @@ on_done(struct smtp_client *client, struct smtp_txn *t, void *arg)
 	leave_job(c, j);
 }
 
+/* Not from inside the engine: see on_data(). */
+static void
+on_starttls(struct smtp_client *client, void *arg)
+{
+	struct smtp_conn *c = arg;
+
+	(void)client;
+	c->tls_due = true;
+}
+
 static const struct smtp_client_ops client_ops = {
-	on_ready, on_content, on_result, on_done,
+	on_ready, on_content, on_result, on_done, on_starttls,
 };
 
 /* ---- callbacks of the stream ---- */
@@ -546,6 +586,22 @@ static bool
 unreadable(const struct smtp_conn *c)
 {
 	return c->nworks > 0 && c->works[0]->offset == UINT64_MAX;
+}
+
+static void
+begin_tls(struct smtp_conn *c)
+{
+	int fd;
+
+	c->tls_due = false;
+	/* It agreed before it was asked: STARTTLS is still with us (A3). */
+	if (stream_pending(&c->stream) > 0) {
+		broken(c, PK_EPEER);
+		return;
+	}
+	fd = stream_detach(&c->stream);
+	c->has_stream = false;
+	smtp_tls_begin(c, fd);
 }
 
 static void
@@ -568,6 +624,8 @@ on_data(struct stream *s, struct view bytes, void *arg)
 	}
 	if (rc != 0 || !stream_is_open(s))
 		broken(c, PK_EPEER);
+	else if (c->tls_due)
+		begin_tls(c);
 	else if (unreadable(c))
 		content_unreadable(c);
 	else
@@ -601,22 +659,46 @@ on_failed(struct stream *s, int error, void *arg)
 
 static const struct stream_ops stream_ops = { on_data, on_drained, on_failed };
 
+static void
+stream_begin(struct smtp_conn *c, int fd)
+{
+	stream_init(&c->stream, c->s->d->loop, fd,
+	    c->tls != NULL ? &tls_stream_io : NULL, c->tls, &stream_ops, c);
+	c->has_stream = true;
+}
+
+void
+smtp_session_secured(struct smtp_conn *c, int fd)
+{
+	stream_begin(c, fd);
+	smtp_client_tls_begun(&c->client);
+	stream_flush(&c->stream);
+	timer_arm(c, true);
+}
+
 void
 smtp_session_begin(struct smtp_conn *c, int fd, const struct smtp_target *t)
 {
+	bool wrapped = c->dest->conf->smtp_tls_wrappermode;
+
 	stats_add(STATS_C_deliver_connections, 1);
 	if (c->has_client)
 		smtp_client_fini(&c->client);
 	c->target = t;
 	c->state = SMTP_CONN_HELLO;
 	c->since_ms = clock_mono_ms();
-	stream_init(&c->stream, c->s->d->loop, fd, NULL, NULL, &stream_ops, c);
-	c->has_stream = true;
 	/* Our own name there, at a port of ours: ourselves. */
 	smtp_client_init(&c->client,
 	    smtp_port_is_ours(c->s, t->port) ? &c->dest->loop_conf :
 					       &c->dest->client_conf,
 	    &client_ops, c, stream_out(&c->stream), t->peer);
+	smtp_client_want_tls(
+	    &c->client, smtp_tls_wanted(c), t->plan->requiretls);
 	c->has_client = true;
+	if (wrapped) {
+		smtp_tls_begin(c, fd);
+		return;
+	}
+	stream_begin(c, fd);
 	timer_arm(c, true);
 }

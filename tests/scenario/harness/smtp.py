@@ -3,6 +3,7 @@
 import re
 import select
 import socket
+import ssl
 import threading
 
 
@@ -119,19 +120,49 @@ def queue_id(text):
 
 
 class Message:
-    def __init__(self, sender, rcpts, data, lines):
+    """tls: the connection's SSLSocket facts (see SinkSession.facts), None when it came in clear."""
+
+    def __init__(self, sender, rcpts, data, lines, tls=None):
         self.sender, self.rcpts, self.data, self.lines = sender, rcpts, data, lines
+        self.tls = tls
+
+
+def server_context(cert, client_ca=None, demand=False, least=None, most=None):
+    """An ssl context of a server with a harness.tls certificate; client_ca: ask clients for one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert.chain, cert.key)
+    if least:
+        context.minimum_version = least
+    if most:
+        context.maximum_version = most
+    if client_ca:
+        context.load_verify_locations(client_ca.cert)
+        context.verify_mode = ssl.CERT_REQUIRED if demand else ssl.CERT_OPTIONAL
+    return context
 
 
 class Sink:
     """
     SMTP (or LMTP) server on a port of its own. `script` maps a step to what
     is done there: a reply string, "hang", "drop", or a function(session, arg)
-    that returns one of these. Steps: greeting ehlo mail rcpt data dot quit.
+    that returns one of these. Steps: greeting ehlo starttls mail rcpt data dot quit.
+
+    tls: a context (server_context()): STARTTLS is offered, or with wrapper
+    spoken from the first byte. Further steps are then `inject` (bytes sent in
+    one packet with the go-ahead) and `handshake` ("hang", "drop", or bytes
+    that are sent instead of one). tls_ehlo: what EHLO says inside.
     """
 
     def __init__(self, script=None, ehlo=("PIPELINING", "8BITMIME"), lmtp=False,
-                 address=("127.0.0.1", 0), unix=None, family=socket.AF_INET):
+                 address=("127.0.0.1", 0), unix=None, family=socket.AF_INET,
+                 tls=None, tls_ehlo=None, wrapper=False):
+        self.tls, self.wrapper = tls, wrapper
+        self.tls_ehlo = ehlo if tls_ehlo is None else tls_ehlo
+        self.handshakes, self.resumed = [], 0    # facts of those that were done
+        self.snis = []
+        self.clear = []                          # commands that came in clear
+        if tls:
+            tls.sni_callback = lambda s, name, c: self.snis.append(name)
         self.script = dict(script or {})
         self.keywords, self.lmtp = ehlo, lmtp
         self.messages, self.commands, self.sessions = [], [], 0
@@ -178,12 +209,13 @@ class Sink:
             self.sessions += 1
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
+        session = SinkSession(self, s)
         try:
-            SinkSession(self, s).run()
+            session.run()
         except (OSError, EOFError):
             pass
         finally:
-            s.close()
+            session.s.close()
             with self.lock:
                 self.open_now -= 1
 
@@ -193,6 +225,29 @@ class SinkSession:
         self.sink, self.s, self.buf = sink, s, b""
         self.sender, self.rcpts = None, []
         self.mail_line = ""
+        self.facts = None
+
+    def handshake(self):
+        what = self.sink.script.get("handshake")
+        if callable(what):
+            what = what(self, None)
+        if what == "hang":
+            self.sink.hanging += 1
+            _hang(self)
+            raise EOFError
+        if what == "drop":
+            raise EOFError
+        if what is not None:
+            self.s.sendall(what)
+            raise EOFError
+        self.s = self.sink.tls.wrap_socket(self.s, server_side=True)
+        self.buf = b""
+        cert = self.s.getpeercert(True)
+        self.facts = {"version": self.s.version(), "cipher": self.s.cipher()[0],
+                      "cert": cert, "resumed": self.s.session_reused}
+        with self.sink.lock:
+            self.sink.handshakes.append(self.facts)
+            self.sink.resumed += self.s.session_reused
 
     def act(self, step, arg, default):
         what = self.sink.script.get(step, default)
@@ -232,19 +287,33 @@ class SinkSession:
         return out
 
     def run(self):
+        if self.sink.wrapper:
+            self.handshake()
         self.act("greeting", None, "220 sink.test ESMTP")
         chunks = b""
         while True:
             line = self.line().decode("utf-8", "surrogateescape")
             self.sink.commands.append(line)
+            if self.facts is None:
+                self.sink.clear.append(line)
             verb = line.split(" ")[0].upper()
             if verb in ("EHLO", "LHLO"):
-                words = ["sink.test", *self.sink.keywords]
+                words = ["sink.test", *(self.sink.keywords if self.facts is None
+                                        else self.sink.tls_ehlo)]
+                if self.sink.tls and self.facts is None:
+                    words.append("STARTTLS")
                 text = "\r\n".join("250%s%s" % ("-" if i < len(words) - 1 else " ", w)
                                    for i, w in enumerate(words))
                 self.act("ehlo", line, text)
             elif verb == "HELO":
                 self.act("helo", line, "250 sink.test")
+            elif verb == "STARTTLS" and self.sink.tls:
+                go = self.sink.script.get("inject", b"")
+                if go:
+                    self.s.sendall(b"220 2.0.0 go\r\n" + go)
+                elif not self.act("starttls", line, "220 2.0.0 go").startswith("2"):
+                    continue
+                self.handshake()
             elif verb == "MAIL":
                 self.rcpts, self.mail_line = [], line
                 self.sender = re.search(r"<(.*?)>", line).group(1)
@@ -284,7 +353,7 @@ class SinkSession:
             out.append((line[1:] if line.startswith(b".") else line) + b"\r\n")
 
     def content(self, data):
-        m = Message(self.sender, list(self.rcpts), data, [self.mail_line])
+        m = Message(self.sender, list(self.rcpts), data, [self.mail_line], self.facts)
         for i in range(len(self.rcpts) if self.sink.lmtp else 1):
             arg = self.rcpts[i] if self.sink.lmtp else m
             reply = self.act("dot", arg, "250 2.0.0 Ok: taken")

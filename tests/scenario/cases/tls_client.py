@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: ISC
+"""deliver smtp over TLS: levels, policies, DANE, fallback, reuse; hostile servers (A3, A18, A20)."""
+import os
+import re
+import shutil
+import ssl
+import tempfile
+import time
+
+from harness import tls
+from harness.dns import Nsd
+from harness.peers import Postfix
+from harness.smtp import Sink, server_context
+from harness.suite import Suite, free_port, wait_for
+
+HELLO = b"From: a@src.test\r\nSubject: hello\r\n\r\nhello\r\n"
+QUICK = {"retry_schedule": "1h", "minimal_backoff_time": "1h", "inet_protocols": "ipv4",
+         "inet_interfaces": "127.0.0.1", "smtp_connect_timeout": "5s", "smtp_helo_timeout": "5s",
+         "smtp_starttls_timeout": "5s", "smtp_quit_timeout": "1s", "dns_timeout": "3s",
+         "destination_concurrency_limit": "5"}
+
+
+class World:
+    """A suite, an nsd with zones, a CA, and sinks on one port of several addresses."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="postkeep-tls-")
+        os.chmod(self.dir, 0o755)
+        self.ca = tls.make_ca(self.dir)
+        os.chmod(self.ca.cert, 0o644)
+        self.port = free_port()
+        self.sinks, self.suite, self.nsd = [], None, None
+
+    def cert(self, *names, **kw):
+        return tls.make_cert(list(names), **{"ca": self.ca, "directory": self.dir, **kw})
+
+    def sink(self, host, cert=None, context=None, script=None, **kw):
+        """A server on 127.0.0.HOST."""
+        context = context or (server_context(cert) if cert else None)
+        sink = Sink(script, address=("127.0.0.%d" % host, self.port), tls=context, **kw)
+        self.sinks.append(sink)
+        return sink
+
+    def start(self, zones, signed=(), forge=None, policy=None, **conf):
+        self.suite = Suite(start=False)
+        self.nsd = Nsd(self.suite.dir, zones, signed, forge)
+        if policy is not None:
+            self.suite.write("policy", "".join("%s %s\n" % kv for kv in policy.items()))
+            conf["smtp_tls_policy_maps"] = "texthash:%s/policy" % self.suite.etc
+        self.suite.write_conf(**{**QUICK, **self.nsd.conf(), "smtp_tcp_port": str(self.port),
+                                 "smtp_tls_CAfile": self.ca.cert, **conf})
+        self.suite.start()
+        return self.suite
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for sink in self.sinks:
+            sink.close()
+        if self.nsd:
+            self.nsd.stop()
+        if self.suite:
+            self.suite.__exit__(kind, value, trace)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def deferred(self, qid, reason):
+        return self.suite.wait_log(qid + r": to=.*dsn=4\.\d\.\d+, status=deferred \(.*" + reason)
+
+
+def host(name, number):
+    return "%s IN A 127.0.0.%d" % (name, number)
+
+
+def mx(name, *targets):
+    return ["%s IN MX %d %s" % (name, 10 * (i + 1), t) for i, t in enumerate(targets)]
+
+
+def stats(s):
+    return s.admin("stats")["counters"]
+
+
+LEVELS = ("none", "may", "encrypt", "fingerprint", "verify", "secure")
+
+
+def test_levels_against_certificates():
+    """Each level with a good, a wrong, an expired, a self-signed and a stranger's certificate."""
+    with World() as w:
+        other = tls.make_ca(w.dir, "Other CA")
+        certs = {
+            "good": w.cert("mx-good.far.test", "secure-good.far.test"),
+            "wrong": w.cert("elsewhere.test"),
+            "expired": w.cert("mx-expired.far.test", "secure-expired.far.test", days=-2),
+            "self": w.cert("mx-self.far.test", "secure-self.far.test", ca=None),
+            "other": w.cert("mx-other.far.test", "secure-other.far.test", ca=other),
+        }
+        sinks = {name: w.sink(10 + i, cert) for i, (name, cert) in enumerate(certs.items())}
+        zone = [host("mx-" + name, 10 + i) for i, name in enumerate(certs)]
+        policy = {}
+        for level in LEVELS:
+            for name in certs:
+                zone += mx("%s-%s" % (level, name), "mx-" + name)
+                row = level
+                if level == "fingerprint":
+                    row += " match=" + certs["good"].fingerprint
+                policy["%s-%s.far.test" % (level, name)] = row
+        s = w.start({"far.test": zone}, policy=policy)
+        for level in LEVELS:
+            for name in certs:
+                rcpt = "x@%s-%s.far.test" % (level, name)
+                qid = s.send(rcpt, HELLO)
+                taken = level in ("none", "may", "encrypt") or name == "good"
+                if not taken:
+                    w.deferred(qid, r"Server certificate not (verified|trusted)\)")
+                    assert not any(rcpt in c for c in sinks[name].commands), rcpt
+                    continue
+                m = wait_for("mail for " + rcpt, lambda: [m for m in sinks[name].messages
+                                                          if m.rcpts == [rcpt]])[0]
+                assert (m.tls is None) == (level == "none"), (level, name, m.tls)
+        log = s.log()
+        good = r"TLS connection established to mx-good\.far\.test\[127\.0\.0\.10\]:%d: " \
+            r"TLSv1\.3 with cipher TLS_\S+ \(\d+/\d+ bits\)" % w.port
+        assert re.search("Verified " + good, log), "no Verified"
+        assert re.search("Trusted " + good, log), "no Trusted at level may"
+        assert re.search(r"Untrusted TLS connection established to mx-self", log)
+        assert re.search(r"certificate verification failed for mx-expired\.far\.test\[", log)
+        for sink in sinks.values():
+            for line in sink.clear:
+                assert "none-" in line or not line.startswith(("MAIL", "RCPT")) \
+                    or "MAIL" in line, line
+        counted = stats(s)
+        assert counted["deliver_tls_verified"] >= 3 and counted["deliver_tls_failed"] >= 12, counted
+
+
+def in_clear(sink):
+    return [c for c in sink.clear if c.startswith(("MAIL", "RCPT", "DATA", "BDAT"))]
+
+
+def test_clear_text_only_at_may():
+    """STARTTLS not offered, refused, and every way for a handshake to fail (F9)."""
+    with World() as w:
+        cert = w.cert("mx.far.test")
+        sinks = {
+            "absent": w.sink(10),
+            "refused": w.sink(11, cert, script={"starttls": "454 4.7.0 not now"}),
+            "never": w.sink(12, cert, script={"starttls": "554 5.7.3 no"}),
+            "garbage": w.sink(13, cert, script={"handshake": b"250 mx\r\n" * 40}),
+            "drop": w.sink(14, cert, script={"handshake": "drop"}),
+            "hang": w.sink(15, cert, script={"handshake": "hang"}),
+            "old": w.sink(16, context=server_context(cert, most=ssl.TLSVersion.TLSv1_2)),
+        }
+        zone = [host("mx-" + n, 10 + i) for i, n in enumerate(sinks)]
+        policy = {}
+        levels = ("may", "encrypt", "verify")
+        for level in levels:
+            for name in sinks:
+                zone += mx("%s-%s" % (level, name), "mx-" + name)
+                policy["%s-%s.far.test" % (level, name)] = level + (
+                    " protocols=>=TLSv1.3" if name == "old" else "")
+        s = w.start({"far.test": zone}, policy=policy, smtp_starttls_timeout="1s")
+        for name, sink in sinks.items():
+            for level in ("encrypt", "verify"):
+                qid = s.send("x@%s-%s.far.test" % (level, name), HELLO)
+                w.deferred(qid, {"absent": "TLS is required, but was not offered by host mx-absent",
+                                 "refused": "TLS is required, but host mx-refused.* refused to start"
+                                            " TLS: 454 4.7.0 not now",
+                                 "never": "TLS is required, but host mx-never.* refused to start"
+                                          " TLS: 554 5.7.3 no",
+                                 }.get(name, "Cannot start TLS: handshake failure"))
+            assert not in_clear(sink), (name, sink.clear)
+            s.send("x@may-%s.far.test" % name, HELLO)
+            m = wait_for("mail in clear at " + name, lambda: sink.messages)[0]
+            assert m.tls is None and len(sink.messages) == 1
+        s.wait_log(r"SSL_connect error to mx-garbage\.far\.test\[127\.0\.0\.13\]:%d: " % w.port)
+        assert "panic" not in s.log()
+
+
+def test_A3_response_injection():
+    """Replies in the packet with the go-ahead end the session; what they say counts nowhere."""
+    with World() as w:
+        cert = w.cert("mx.far.test")
+        inject = b"250-mx\r\n250-AUTH PLAIN\r\n250 SIZE 1\r\n250 ok\r\n250 ok\r\n"
+        sink = w.sink(10, cert, script={"inject": inject})
+        s = w.start({"far.test": mx("@", "mx") + mx("enc", "mx") + [host("mx", 10)]},
+                    policy={"enc.far.test": "encrypt"})
+        for domain in ("far.test", "enc.far.test"):
+            qid = s.send("x@" + domain, HELLO)
+            w.deferred(qid, r"protocol error: host mx\.far\.test\[127\.0\.0\.10\] sent no valid"
+                       r" reply while performing the TLS handshake")
+        assert not sink.messages and not in_clear(sink), sink.clear
+        # The same server without them gets it.
+        sink.script = {}
+        s.adminctl("queue", "flush")
+        wait_for("mail over TLS", lambda: len([m for m in sink.messages if m.tls]) == 2)
+
+
+def test_policy_maps():
+    """Keys of the next hop, attributes, rows that make no sense, tables that are not there."""
+    with World() as w:
+        cert = w.cert("mx.far.test")
+        sink = w.sink(10, cert)
+        zone = [host("mx", 10)]
+        for name in ("a.deep", "exact", "bad", "old", "named", "forms"):
+            zone += mx(name, "mx")
+        literal = "[mx.far.test]:%d" % w.port
+        s = w.start({"far.test": zone}, policy={
+            ".deep.far.test": "verify",
+            "exact.far.test": "secure match=mx.far.test",
+            "bad.far.test": "verify wibble=1",
+            "old.far.test": "encrypt protocols=TLSv1.2 ciphers=high",
+            "named.far.test": "verify match=other.test servername=sni.far.test",
+            literal: "encrypt servername=hostname",
+        }, smtp_tls_security_level="none", transport_maps="inline:{lit.test=smtp:%s}" % literal)
+        for domain in ("a.deep.far.test", "exact.far.test"):
+            s.send("x@" + domain, HELLO)
+        wait_for("two verified", lambda: len(sink.messages) == 2)
+        assert all(m.tls and m.tls["version"] == "TLSv1.3" for m in sink.messages)
+        s.wait_log("Verified TLS connection established")
+        s.send("x@old.far.test", HELLO)
+        wait_for("TLS 1.2", lambda: len(sink.messages) == 3)
+        assert sink.messages[2].tls["version"] == "TLSv1.2"
+        s.send("x@forms.far.test", HELLO)
+        wait_for("in clear", lambda: len(sink.messages) == 4)
+        assert sink.messages[3].tls is None
+        s.send("x@lit.test", HELLO)
+        wait_for("by [host]:port", lambda: len(sink.messages) == 5)
+        assert sink.messages[4].tls and "mx.far.test" in sink.snis
+        w.deferred(s.send("x@named.far.test", HELLO), "Server certificate not verified")
+        assert "sni.far.test" in sink.snis
+        w.deferred(s.send("x@bad.far.test", HELLO), "client TLS configuration problem")
+        # No table, no mail: rather than mail without its policy.
+        s.write_conf(smtp_tls_policy_maps="texthash:%s/nowhere" % s.etc)
+        s.adminctl("system", "reload")
+        w.deferred(s.send("x@exact.far.test", HELLO), "client TLS configuration problem")
+        assert len(sink.messages) == 5
+
+
+def test_next_mx_when_a_certificate_does_not_fit():
+    with World() as w:
+        bad, good = w.sink(10, w.cert("wrong.test")), w.sink(11, w.cert("mx2.far.test"))
+        s = w.start({"far.test": mx("@", "mx1", "mx2") + [host("mx1", 10), host("mx2", 11)]},
+                    smtp_tls_security_level="verify")
+        s.send("x@far.test", HELLO)
+        wait_for("mail at the second MX", lambda: good.messages)
+        assert not any(c.startswith("MAIL") for c in bad.commands)
+        s.wait_log("Trusted TLS connection established to mx1")
+        s.wait_log("Verified TLS connection established to mx2")
+        s.wait_log("tls=Verified, protocol=TLSv1.3, cipher=")
+
+
+def test_reuse_and_resumption():
+    with World() as w:
+        sink = w.sink(10, w.cert("mx.far.test"))
+        s = w.start({"far.test": mx("@", "mx") + [host("mx", 10)]},
+                    smtp_tls_security_level="verify", destination_concurrency_limit="1",
+                    smtp_workers="1", smtp_connection_cache_time_limit="10s")
+        for i in range(10):
+            s.send("x%d@far.test" % i, HELLO)
+            wait_for("mail %d" % i, lambda: len(sink.messages) == i + 1)
+        assert sink.sessions == 1 and len(sink.handshakes) == 1
+        counted = stats(s)
+        assert counted["deliver_tls"] == 1 and counted["deliver_reused"] == 9, counted
+        # Connections end at once: sessions come back.
+        s.write_conf(smtp_connection_cache_time_limit="0")
+        s.adminctl("system", "reload")
+        for i in range(6):
+            s.send("y%d@far.test" % i, HELLO)
+            wait_for("mail %d" % i, lambda: len(sink.messages) == 11 + i)
+        assert sink.resumed >= 4, sink.handshakes
+        assert stats(s)["deliver_tls_resumed"] == sink.resumed
+        # A20: what was resumed for one policy is not for another.
+        before = sink.resumed
+        s.write_conf(smtp_tls_security_level="encrypt")
+        s.adminctl("system", "reload")
+        s.send("z@far.test", HELLO)
+        wait_for("mail under another policy", lambda: len(sink.messages) == 17)
+        assert sink.resumed == before
+
+
+def test_a_changed_policy_counts_at_once():
+    """Idle connections made in clear are not used when a reload asks for TLS."""
+    with World() as w:
+        sink = w.sink(10, w.cert("mx.far.test"))
+        s = w.start({"far.test": mx("@", "mx") + [host("mx", 10)]},
+                    smtp_tls_security_level="none", smtp_connection_cache_time_limit="60s")
+        s.send("x@far.test", HELLO)
+        wait_for("mail in clear", lambda: sink.messages)
+        s.write_conf(smtp_tls_security_level="encrypt")
+        s.adminctl("system", "reload")
+        s.send("y@far.test", HELLO)
+        wait_for("mail over TLS", lambda: len(sink.messages) == 2)
+        assert sink.messages[0].tls is None and sink.messages[1].tls
+
+
+def test_client_certificate():
+    """The next hop demands one; its key is in certd alone."""
+    with World() as w:
+        ours = w.cert("client.example.test")
+        context = server_context(w.cert("mx.far.test"), client_ca=w.ca, demand=True)
+        sink = w.sink(10, context=context)
+        s = w.start({"far.test": mx("@", "mx") + [host("mx", 10)]},
+                    smtp_tls_security_level="verify", smtp_tls_chain_files=ours.pem)
+        s.send("x@far.test", HELLO)
+        m = wait_for("mail", lambda: sink.messages)[0]
+        assert m.tls["cert"] == ssl.PEM_cert_to_DER_cert(tls.read(ours.cert).decode())
+
+
+def test_wrapper_mode():
+    with World() as w:
+        sink = w.sink(10, w.cert("mx.far.test"), wrapper=True)
+        s = w.start({"far.test": mx("@", "mx") + [host("mx", 10)]},
+                    smtp_tls_security_level="encrypt", smtp_tls_wrappermode="yes")
+        s.send("x@far.test", HELLO)
+        m = wait_for("mail", lambda: sink.messages)[0]
+        assert m.tls and not sink.clear and "STARTTLS" not in sink.commands
+
+
+def test_lmtp():
+    with World() as w:
+        sink = w.sink(10, w.cert("mx.far.test"), lmtp=True)
+        s = w.start({"far.test": [host("mx", 10)]}, smtp_tls_security_level="verify",
+                    transport_maps="inline:{far.test=lmtp:inet:mx.far.test:%d}" % w.port)
+        s.send(["x@far.test", "y@far.test"], HELLO)
+        m = wait_for("mail", lambda: sink.messages)[0]
+        assert m.tls and sorted(m.rcpts) == ["x@far.test", "y@far.test"]
+
+
+def test_large_messages_over_tls():
+    """Content as it is borrowed, dot-stuffed and in pieces, through records and back."""
+    with World() as w:
+        sink = w.sink(10, w.cert("mx.far.test"))
+        s = w.start({"far.test": mx("@", "mx") + [host("mx", 10)]},
+                    smtp_tls_security_level="verify")
+        body = HELLO + b"".join(b".%06d %s\r\n" % (i, b"x" * (i % 900)) for i in range(8000))
+        s.send("x@far.test", body)
+        m = wait_for("mail", lambda: sink.messages, 30)[0]
+        assert m.data.endswith(body), (len(m.data), len(body))
+
+
+def test_real_postfix_with_tls():
+    with World() as w:
+        cert = w.cert("mx.far.test")
+        w.suite = s = Suite(start=False)
+        with Postfix(s.dir, smtpd_tls_security_level="encrypt", smtpd_tls_loglevel="1",
+                     smtpd_tls_chain_files=cert.pem) as peer:
+            w.suite = None
+            w.port = peer.port
+            s = w.start({"far.test": [host("mx", 1)]}, smtp_tls_security_level="verify",
+                        inet_interfaces="127.0.0.2",
+                        relayhost="[mx.far.test]:%d" % peer.port)
+            qid = s.send("known@peer.test", HELLO)
+            s.wait_log(qid + r": to=<known@peer\.test>.* status=sent \(250 2\.0\.0 Ok: .*queued as")
+            s.wait_log(r"Verified TLS connection established to mx\.far\.test\[127\.0\.0\.1\]")
+            mail = wait_for("the mail in Postfix's Maildir", lambda: peer.mailbox("known"))[0]
+            assert b"with ESMTPS id" in mail, mail
