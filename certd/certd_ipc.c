@@ -22,7 +22,7 @@ struct peer {
 	struct certd	*d;
 	struct ipc_channel *channel;
 	unsigned	 flags;		/* CERT_SERVER or CERT_CLIENT */
-	/* Token bucket in thousandths; full is one second's. */
+	/* Token bucket in thousandths; full is one second's, and so a new one is. */
 	uint64_t	 tokens_milli, filled_ms;
 	uint64_t	 complained_ms;
 	TAILQ_ENTRY(peer) link;
@@ -66,7 +66,7 @@ say_set(struct peer *p)
 			say_row(p, &s->rows[i], from, from + n);
 			from += n;
 			count++;
-		} while (from < s->rows[i].nnames);
+		} while (from < s->rows[i].nnames && count < TLS_CERTIFICATES_MAX);
 	}
 	ipc_out_init(&o, IPC_CERTIFICATES_READY);
 	ipc_put_u64(&o, IPC_F_COUNT, count);

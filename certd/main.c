@@ -72,7 +72,8 @@ lock_memory(void)
 	errno = 0;
 	if (getrlimit(RLIMIT_MEMLOCK, &r) == -1 || r.rlim_cur != RLIM_INFINITY ||
 	    mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == -1)
-		log_info("memory is not locked: keys may get into the swap%s%s",
+		log_info("memory is not locked (LimitMEMLOCK=infinity allows it): keys may get"
+		    " into the swap%s%s",
 		    errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
 }
 

@@ -28,7 +28,7 @@ struct kept {
 	uint64_t	count;
 	struct {
 		uint8_t		bytes[TICKET_SECRET_SIZE];
-		uint64_t	made_ms, retired_ms;	/* wall; retired 0: in use */
+		uint64_t	made_ms, retired_ms;	/* wall; the first is not retired: 0 */
 	}		secrets[TICKET_SECRETS_MAX];
 	uint8_t		digest[SHA256_DIGEST_LENGTH];
 };
@@ -39,17 +39,23 @@ put_digest(const struct kept *k, uint8_t digest_r[SHA256_DIGEST_LENGTH])
 	(void)SHA256((const unsigned char *)k, offsetof(struct kept, digest), digest_r);
 }
 
-/* How long ago; a date in the future is now. */
-static uint64_t
-age(uint64_t wall_ms, uint64_t then_ms)
+/* A date as a time of the monotonic clock; one in the future is now. */
+static int64_t
+from_date(uint64_t date_ms, uint64_t now_ms, uint64_t wall_ms)
 {
-	return wall_ms > then_ms ? wall_ms - then_ms : 0;
+	return (int64_t)now_ms - (wall_ms > date_ms ? (int64_t)(wall_ms - date_ms) : 0);
 }
 
 static uint64_t
-back(uint64_t now_ms, uint64_t age_ms)
+to_date(int64_t then_ms, uint64_t now_ms, uint64_t wall_ms)
 {
-	return now_ms > age_ms ? now_ms - age_ms : 1;
+	return wall_ms - (uint64_t)((int64_t)now_ms - then_ms);
+}
+
+static bool
+is_over(int64_t since_ms, uint64_t now_ms, uint64_t span_ms)
+{
+	return (int64_t)now_ms - since_ms >= (int64_t)span_ms;
 }
 
 static void
@@ -68,9 +74,9 @@ load(struct tickets *t, uint64_t now_ms, uint64_t wall_ms)
 		for (i = 0; i < k.count; i++) {
 			s = &t->secrets[t->count++];
 			memcpy(s->bytes, k.secrets[i].bytes, sizeof(s->bytes));
-			s->made_ms = back(now_ms, age(wall_ms, k.secrets[i].made_ms));
+			s->made_ms = from_date(k.secrets[i].made_ms, now_ms, wall_ms);
 			s->retired_ms = i == 0 ? 0 :
-			    back(now_ms, age(wall_ms, k.secrets[i].retired_ms));
+			    from_date(k.secrets[i].retired_ms, now_ms, wall_ms);
 		}
 	}
 	explicit_bzero(&k, sizeof(k));
@@ -102,12 +108,12 @@ tickets_rotate(struct tickets *t, uint64_t now_ms)
 	struct ticket_secret *s = t->secrets;
 
 	if (t->count > 0)
-		s->retired_ms = now_ms;
+		s->retired_ms = (int64_t)now_ms;
 	if (t->count < TICKET_SECRETS_MAX)
 		t->count++;
 	memmove(s + 1, s, (TICKET_SECRETS_MAX - 1) * sizeof(*s));
 	arc4random_buf(s->bytes, sizeof(s->bytes));
-	s->made_ms = now_ms;
+	s->made_ms = (int64_t)now_ms;
 	s->retired_ms = 0;
 }
 
@@ -117,12 +123,12 @@ tickets_turn(struct tickets *t, uint64_t now_ms, uint64_t period_ms, uint64_t li
 	bool changed = false;
 	unsigned i;
 
-	if (now_ms - t->secrets[0].made_ms >= period_ms) {
+	if (is_over(t->secrets[0].made_ms, now_ms, period_ms)) {
 		tickets_rotate(t, now_ms);
 		changed = true;
 	}
 	for (i = 1; i < t->count; i++) {
-		if (now_ms - t->secrets[i].retired_ms < life_ms)
+		if (!is_over(t->secrets[i].retired_ms, now_ms, life_ms))
 			continue;
 		/* Those behind it retired earlier still. */
 		explicit_bzero(&t->secrets[i], (t->count - i) * sizeof(t->secrets[i]));
@@ -135,13 +141,13 @@ tickets_turn(struct tickets *t, uint64_t now_ms, uint64_t period_ms, uint64_t li
 uint64_t
 tickets_due_ms(const struct tickets *t, uint64_t now_ms, uint64_t period_ms, uint64_t life_ms)
 {
-	uint64_t due = t->secrets[0].made_ms + period_ms, oldest;
+	int64_t due = t->secrets[0].made_ms + (int64_t)period_ms, oldest;
 
 	if (t->count > 1) {
-		oldest = t->secrets[t->count - 1].retired_ms + life_ms;
+		oldest = t->secrets[t->count - 1].retired_ms + (int64_t)life_ms;
 		due = oldest < due ? oldest : due;
 	}
-	return due > now_ms ? due - now_ms : 0;
+	return due > (int64_t)now_ms ? (uint64_t)(due - (int64_t)now_ms) : 0;
 }
 
 int
@@ -160,9 +166,8 @@ tickets_save(const struct tickets *t, uint64_t now_ms, uint64_t wall_ms)
 	for (i = 0; i < t->count; i++) {
 		s = &t->secrets[i];
 		memcpy(k.secrets[i].bytes, s->bytes, sizeof(s->bytes));
-		k.secrets[i].made_ms = back(wall_ms, now_ms - s->made_ms);
-		if (s->retired_ms > 0)
-			k.secrets[i].retired_ms = back(wall_ms, now_ms - s->retired_ms);
+		k.secrets[i].made_ms = to_date(s->made_ms, now_ms, wall_ms);
+		k.secrets[i].retired_ms = i == 0 ? 0 : to_date(s->retired_ms, now_ms, wall_ms);
 	}
 	put_digest(&k, k.digest);
 	if (lseek(t->fd, 0, SEEK_SET) == -1 || fd_write_all(t->fd, &k, sizeof(k)) != 0)

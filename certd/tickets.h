@@ -14,8 +14,9 @@
 
 struct ticket_secret {
 	uint8_t		bytes[TICKET_SECRET_SIZE];
-	uint64_t	made_ms;	/* both in the clock of `now_ms` */
-	uint64_t	retired_ms;	/* when a newer one took over; 0: in use */
+	/* Both in the clock of `now_ms`; before the boot they are below zero. */
+	int64_t		made_ms;
+	int64_t		retired_ms;	/* when a newer one took over; the first: 0 */
 };
 
 struct tickets {

@@ -49,3 +49,206 @@ def test_default_is_listed():
         shown = s.admin("tls", "certificate", "show", "default")["certificates"][0]
         assert shown["alt_names"] == ["mx.example.test"], shown
         assert len(shown["chain"]) == 1, shown
+
+
+def test_postfix_forms_of_files():
+    """The older parameters, RSA beside ECDSA, a certificate of the client's own."""
+    with CertSuite(start=False) as s:
+        rsa = s.cert(["mx.example.test"], kind="rsa")
+        ec = s.cert(["mx.example.test"], kind="ec384")
+        ed = s.cert(["client.example.test"], kind="ed25519")
+        s.write_conf(smtpd_tls_chain_files=None, smtpd_tls_cert_file=rsa.chain,
+                     smtpd_tls_key_file=rsa.key, smtpd_tls_eccert_file=ec.pem,
+                     smtp_tls_chain_files=ed.pem)
+        s.start()
+        rows = {(r["use"], r["kind"]): r for r in s.certificates()}
+        assert set(rows) == {("default", "RSA 2048"), ("default", "EC P-384"),
+                             ("client", "Ed25519")}, rows
+        assert rows["default", "RSA 2048"]["fingerprint_sha256"] == rsa.fingerprint
+        assert rows["default", "EC P-384"]["fingerprint_sha256"] == ec.fingerprint
+        assert rows["client", "Ed25519"]["fingerprint_sha256"] == ed.fingerprint
+
+
+def test_renewal_is_noticed():
+    """New files under the old name, as ACME clients make them: nobody says anything."""
+    with CertSuite() as s:
+        pid = s.pid_of("certd")
+        new = s.install(s.pem, ["mx.example.test"])
+        wait_for("the new certificate", lambda: s.fingerprint() == new.fingerprint, 20)
+        assert s.pid_of("certd") == pid
+        rsa = s.cert(["mx.example.test"], kind="rsa")
+        tls.write(s.pem, tls.read(new.pem) + tls.read(rsa.pem))
+        assert s.admin("tls", "reload") == {"version": 1, "certificates": 2, "new": 1,
+                                            "unchanged": 1}
+
+
+def test_lets_encrypt_folders():
+    """live/NAME/*.pem are links into archive/NAME: both belong to root alone."""
+    with CertSuite(start=False) as s:
+        live, archive = (os.path.join(s.keys, d, "mx") for d in ("live", "archive"))
+        os.makedirs(live, 0o700)
+        os.makedirs(archive, 0o700)
+
+        def issue(n):
+            c = s.cert(["mx.example.test"])
+            for name, source in (("privkey", c.key), ("fullchain", c.chain)):
+                tls.write("%s/%s%d.pem" % (archive, name, n), tls.read(source))
+                link = "%s/%s.pem" % (live, name)
+                os.symlink("../../archive/mx/%s%d.pem" % (name, n), link + ".new")
+                os.rename(link + ".new", link)
+            return c
+
+        first = issue(1)
+        s.write_conf(smtpd_tls_chain_files=None, smtpd_tls_cert_file=live + "/fullchain.pem",
+                     smtpd_tls_key_file=live + "/privkey.pem")
+        s.start()
+        assert s.fingerprint() == first.fingerprint
+        second = issue(2)
+        wait_for("the renewed one", lambda: s.fingerprint() == second.fingerprint, 20)
+
+
+def test_F15_mismatched_pair_keeps_the_old_one():
+    with CertSuite() as s:
+        old = s.fingerprint()
+        other = s.cert(["mx.example.test"])
+        tls.write(s.pem, tls.read(other.key) + tls.read(s.cert(["mx.example.test"]).chain))
+        s.wait_log("smtpd_tls_chain_files: %s: the private key is not that of the first" % s.pem)
+        s.wait_log("the certificate of %s that was loaded before stays in use" % s.pem)
+        assert s.fingerprint() == old
+        r = s.adminctl("tls", "reload", check=False)
+        assert r.returncode == 1 and "private key is not that of the first" in r.stderr, r
+        assert s.fingerprint() == old
+        tls.write(s.pem, b"-----BEGIN PRIVATE KEY-----\nMIG")
+        r = s.adminctl("tls", "reload", check=False)
+        assert r.returncode == 1 and "without its END" in r.stderr, r
+        os.unlink(s.pem)
+        r = s.adminctl("tls", "reload", check=False)
+        assert r.returncode == 1 and "No such file" in r.stderr, r
+        assert s.fingerprint() == old
+        tls.write(s.pem, tls.read(other.pem))
+        s.admin("tls", "reload")
+        assert s.fingerprint() == other.fingerprint
+
+
+def test_F15_a_reload_that_names_a_bad_pair_keeps_the_old_one():
+    with CertSuite() as s:
+        old = s.fingerprint()
+        bad = os.path.join(s.keys, "bad.pem")
+        tls.write(bad, tls.read(s.cert(["mx.example.test"], kind="rsa1024").pem))
+        s.write_conf(smtpd_tls_chain_files=bad)
+        s.postkeep("reload")
+        s.wait_log("bad.pem: the RSA key has 1024 bits")
+        assert s.fingerprint() == old
+
+
+def test_a_reload_that_names_another_folder():
+    """Confinement is for good: the next certd reads it."""
+    with CertSuite() as s:
+        pid = s.pid_of("certd")
+        elsewhere = os.path.join(s.dir, "elsewhere")
+        os.mkdir(elsewhere, 0o700)
+        path = os.path.join(elsewhere, "mail.pem")
+        new = s.install(path, ["mx.example.test"])
+        s.write_conf(smtpd_tls_chain_files=path)
+        s.postkeep("reload")
+        wait_for("a new certd", lambda: s.pid_of("certd") not in ([], pid))
+        wait_for("its certificate", lambda: s.adminctl(
+            "tls", "certificates", check=False).returncode == 0 and
+            s.fingerprint() == new.fingerprint)
+        assert "error" not in "".join(l for l in s.log().split("\n") if "certd" in l)
+
+
+def test_F15_expiry_is_announced():
+    with CertSuite(days=6) as s:
+        s.wait_log(r"certificate of %s .*ends on 20\d\d-\d\d-\d\d, in 5 days: renew it" % s.pem)
+        assert s.admin("stats")["counters"]["tls_certificate_days"] == 5
+        s.admin("tls", "reload")
+        s.admin("tls", "reload")
+        time.sleep(0.2)
+        assert s.log().count("renew it") == 1, s.log()
+
+
+def test_F15_an_expired_certificate_is_used_with_an_alarm():
+    with CertSuite(days=-2) as s:
+        s.wait_log("certificate of %s .*expired on" % s.pem)
+        old = s.certificates()[0]
+        assert old["days_left"] < 0, old
+        assert s.admin("stats")["counters"]["tls_certificate_days"] < 0
+        # A good one is not given up for one whose time is over.
+        good = s.install(s.pem, ["mx.example.test"])
+        s.admin("tls", "reload")
+        s.install(s.pem, ["mx.example.test"], days=-2)
+        r = s.adminctl("tls", "reload", check=False)
+        assert r.returncode == 1 and "the one loaded before stays in use" in r.stderr, r
+        assert s.fingerprint() == good.fingerprint
+
+
+def test_permission_denied_is_said():
+    """A file that the modes keep away, in development mode or from a user who is not root."""
+    if os.geteuid() == 0:
+        raise Skip("root and certd may read every file below the folders named")
+    with CertSuite() as s:
+        old = s.fingerprint()
+        os.chmod(s.pem, 0)
+        r = s.adminctl("tls", "reload", check=False)
+        assert r.returncode == 1 and "Permission denied: certd cannot read it" in r.stderr, r
+        assert s.fingerprint() == old
+
+
+def test_keys_of_root_are_read_after_the_confinement():
+    if os.geteuid() != 0:
+        raise Skip("an ordinary user runs in development mode")
+    with CertSuite() as s:
+        pid = s.pid_of("certd")[0]
+        with open("/proc/%d/status" % pid) as f:
+            status = dict(line.split(":\t", 1) for line in f.read().split("\n") if ":\t" in line)
+        # CAP_DAC_READ_SEARCH and nothing else; not to be had again once given up.
+        assert int(status["CapEff"], 16) == 1 << 2 and int(status["CapBnd"], 16) == 0, status
+        assert "0" not in status["Uid"].split() and status["Seccomp"].strip() == "2", status
+        if "memory is not locked" not in s.log():
+            assert int(status["VmLck"].split()[0]) > 0, status
+        assert os.stat(s.pem).st_uid == 0 and os.stat(s.pem).st_mode & 0o777 == 0o600
+        new = s.install(s.pem, ["mx.example.test"])
+        s.admin("tls", "reload")
+        assert s.fingerprint() == new.fingerprint and s.pid_of("certd") == [pid]
+
+
+def test_server_names():
+    with CertSuite(start=False) as s:
+        one, wild = s.cert(["one.example.test"]), s.cert(["*.wild.test"], kind="rsa")
+        both = s.cert(["one.example.test"], kind="rsa")
+        table = s.write("sni", "One.Example.test %s, %s\n.wild.test %s\nno_such_file.test /x\n"
+                        % (one.pem, both.pem, wild.pem))
+        s.write_conf(tls_server_sni_maps="texthash:%s, inline:{ {two.example.test=%s},"
+                     " one.example.test=/not/used }" % (table, one.pem))
+        s.start()
+        rows = {(r["kind"], *r["names"]): r for r in s.certificates() if r["use"] == "name"}
+        assert set(rows) == {("EC P-256", "one.example.test"), ("EC P-256", "two.example.test"),
+                             ("RSA 2048", "one.example.test"), ("RSA 2048", "*.wild.test")}, rows
+        s.wait_log("tls_server_sni_maps: /x: No such file")
+        s.wait_log("the certificate of %s is not for two.example.test" % one.pem)
+        r = s.admin("tls", "certificate", "show", "*.wild.test")["certificates"]
+        assert [x["fingerprint_sha256"] for x in r] == [wild.fingerprint], r
+        # The table is watched too, and a broken one changes nothing.
+        s.write("sni", "one.example.test %s\nthree.example.test %s\n" % (one.pem, wild.pem))
+        wait_for("the new name", lambda: any("three.example.test" in r["names"]
+                                             for r in s.certificates()), 20)
+        s.write("sni", "three.example.test\n")
+        s.wait_log("expected: key, blanks, value", 20)
+        assert any("three.example.test" in r["names"] for r in s.certificates())
+
+
+def test_ticket_keys_outlive_certd():
+    with CertSuite() as s:
+        path = os.path.join(s.conf["data_directory"], "certd", "ticket_keys")
+        before = tls.read(path)
+        assert os.stat(path).st_mode & 0o777 == 0o600 and len(before) > 48
+        assert s.admin("tls", "ticket-keys", "rotate")["secrets"] == 2
+        first, second = before[16:64], tls.read(path)[16:64]
+        assert first != second and first in tls.read(path)
+        pid = s.pid_of("certd")[0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for("the next certd", lambda: s.pid_of("certd") not in ([], [pid]))
+        wait_for("its answer", lambda: s.adminctl("tls", "certificates", check=False).returncode == 0)
+        assert tls.read(path)[16:64] == second and first in tls.read(path)
+        s.wait_log("audit: uid=%d tls ticket-keys rotate" % os.geteuid())
