@@ -35,6 +35,8 @@ authd_libauthd_a_SOURCES = \
 	authd/work.h \
 	authd/sasl.c \
 	authd/sasl.h \
+	authd/sasl_bearer.h \
+	authd/sasl_bearer_parse.c \
 	authd/sasl_gsasl.c \
 	authd/sasl_password.c \
 	authd/sasl_prep.c \
@@ -44,6 +46,24 @@ authd_libauthd_a_SOURCES = \
 	authd/sasl_scram.c \
 	authd/sasl_scram.h \
 	authd/sasl_scram_parse.c
+# Tokens need libcurl.
+if HAVE_OAUTH
+authd_libauthd_a_SOURCES += \
+	authd/oauth.c \
+	authd/oauth.h \
+	authd/oauth_http.c \
+	authd/oauth_http.h \
+	authd/oauth_introspect.c \
+	authd/oauth_json.c \
+	authd/oauth_json.h \
+	authd/oauth_jwks.c \
+	authd/oauth_jwks.h \
+	authd/oauth_jwt.c \
+	authd/oauth_jwt.h \
+	authd/oauth_keys.c \
+	authd/oauth_private.h \
+	authd/sasl_bearer.c
+endif
 pkglibexec_PROGRAMS += authd/authd
 authd_authd_SOURCES = authd/main.c
-authd_authd_LDADD = authd/libauthd.a $(LIBS_CORE)
+authd_authd_LDADD = authd/libauthd.a $(LIBS_CORE) $(OAUTH_LIBS)

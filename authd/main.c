@@ -224,12 +224,6 @@ check_directory(const char *dir)
 		    (unsigned)st.st_mode & 07777, dir);
 }
 
-static bool
-uses_oauth(const struct conf *c)
-{
-	return c->oauth2_jwks[0] != '\0' || c->oauth2_introspection_url[0] != '\0';
-}
-
 static void
 confine(struct authd *d, const char *dir)
 {
@@ -246,11 +240,11 @@ confine(struct authd *d, const char *dir)
 	if (source_set_needs(d->conf, &s, &why) != 0)
 		log_fatal("%s", buf_cstr(&why));
 	buf_fini(&why);
+	sasl_needs(d->conf, &s);
 	if (d->conf->auth_redis_server[0] != '\0')
 		s.needs |= view_starts(view_str(d->conf->auth_redis_server), VIEW("unix:")) ?
 		    SANDBOX_CONNECT_UNIX : SANDBOX_CONNECT_INET;
-	if (s.npaths == 1 && (s.needs & (SANDBOX_CONNECT_INET | SANDBOX_CONNECT_UNIX)) == 0 &&
-	    !uses_oauth(d->conf))
+	if (s.npaths == 1 && (s.needs & (SANDBOX_CONNECT_INET | SANDBOX_CONNECT_UNIX)) == 0)
 		s.chroot_dir = dir;
 	child_confine(d->child, &s);
 	/* The new root begins at the database. */

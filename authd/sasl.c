@@ -13,6 +13,9 @@
 #include <bsd/stdlib.h>
 #include <string.h>
 
+#ifdef PK_OAUTH
+#include "authd/oauth.h"
+#endif
 #include "authd/password.h"
 #include "authd/sasl_private.h"
 #include "base/codec.h"
@@ -34,6 +37,10 @@ static const struct sasl_mechanism mechanisms[] = {
 	{ "PLAIN", "PLAIN", AUTH_MECHANISM_PLAINTEXT, true, sasl_plain_step },
 	{ "LOGIN", "LOGIN", AUTH_MECHANISM_PLAINTEXT, false, sasl_login_step },
 	{ "CRAM-MD5", "CRAM-MD5", 0, false, sasl_cram_step },
+#ifdef PK_OAUTH
+	{ "OAUTHBEARER", NULL, AUTH_MECHANISM_PLAINTEXT, true, sasl_bearer_step },
+	{ "XOAUTH2", NULL, AUTH_MECHANISM_PLAINTEXT, true, sasl_bearer_step },
+#endif
 };
 
 static int
@@ -47,9 +54,22 @@ mechanism_find(struct view name)
 
 /* ---- configuration ---- */
 
+/* Of an unknown one too: what it would be is not known here. */
+static bool
+is_bearer(struct view name)
+{
+	return view_caseeq(name, VIEW("OAUTHBEARER")) ||
+	    view_caseeq(name, VIEW("XOAUTH2"));
+}
+
 static int
 refuse_name(struct view name, struct buf *why)
 {
+	if (is_bearer(name)) {
+		buf_printf(why, "auth_mechanisms: %.*s needs libcurl, and "
+		    "this program was built without", VIEW_ARG(name));
+		return PK_EUNSUPPORTED;
+	}
 	buf_printf(why, "auth_mechanisms: there is no \"%.*s\"; there are:",
 	    VIEW_ARG(name));
 	for (size_t i = 0; i < NELEMS(mechanisms); i++)
@@ -58,9 +78,11 @@ refuse_name(struct view name, struct buf *why)
 }
 
 static int
-enable(struct sasl_state *st, const struct conf *conf, struct buf *why)
+enable(const struct sasl_state *st, const struct conf *conf, unsigned *enabled_r,
+    struct buf *why)
 {
 	struct view list = view_str(conf->auth_mechanisms), name;
+	unsigned enabled = 0;
 	int n;
 
 	while (conf_list_next(&list, &name)) {
@@ -73,14 +95,55 @@ enable(struct sasl_state *st, const struct conf *conf, struct buf *why)
 			    "%s", mechanisms[n].name);
 			return PK_EUNSUPPORTED;
 		}
-		st->enabled |= 1U << n;
+		enabled |= 1U << n;
 	}
+	*enabled_r = enabled;
+	return 0;
+}
+
+#ifdef PK_OAUTH
+static bool
+needs_oauth(unsigned enabled)
+{
+	for (size_t i = 0; i < NELEMS(mechanisms); i++)
+		if (enabled & 1U << i && is_bearer(view_str(mechanisms[i].name)))
+			return true;
+	return false;
+}
+#endif
+
+/* All or nothing: what was there stays in force when something is wrong. */
+static int
+configure(struct sasl_state *st, struct loop *l, const struct conf *conf,
+    struct buf *why)
+{
+	struct oauth *oauth = NULL;
+	unsigned enabled = 0;
+	int rc = enable(st, conf, &enabled, why);
+
+	if (rc != 0)
+		return rc;
+#ifdef PK_OAUTH
+	if (needs_oauth(enabled)) {
+		rc = oauth_new(l, conf, &oauth, why);
+		if (rc != 0)
+			return rc;
+	}
+	oauth_free(&st->oauth);
+#else
+	(void)l;
+#endif
+	st->enabled = enabled;
+	st->oauth = oauth;
 	return 0;
 }
 
 static void
 state_free(struct sasl_state *st)
 {
+#ifdef PK_OAUTH
+	oauth_free(&st->oauth);
+#endif
 	map_free(&st->no_verifier, NULL);
 	explicit_bzero(st->key, sizeof(st->key));
 	if (st->gsasl != NULL)
@@ -102,7 +165,7 @@ sasl_init(struct authd *d, struct buf *why)
 	gsasl_callback_set(st->gsasl, sasl_gsasl_callback);
 	st->no_verifier = map_new();
 	arc4random_buf(st->key, sizeof(st->key));
-	rc = enable(st, d->conf, why);
+	rc = configure(st, d->loop, d->conf, why);
 	if (rc != 0) {
 		state_free(st);
 		return rc;
@@ -129,15 +192,20 @@ sasl_set_secret(struct authd *d, const unsigned char key[32])
 int
 sasl_reload(struct authd *d, struct buf *why)
 {
-	struct sasl_state *st = d->sasl;
-	unsigned before = st->enabled;
-	int rc;
+	return configure(d->sasl, d->loop, d->conf, why);
+}
 
-	st->enabled = 0;
-	rc = enable(st, d->conf, why);
-	if (rc != 0)
-		st->enabled = before;
-	return rc;
+void
+sasl_needs(const struct conf *conf, struct sandbox_spec *spec)
+{
+#ifdef PK_OAUTH
+	/* Whatever auth_mechanisms names today: a reload may name another one. */
+	if (*conf->oauth2_jwks != '\0' || *conf->oauth2_introspection_url != '\0')
+		oauth_needs(conf, spec);
+#else
+	(void)conf;
+	(void)spec;
+#endif
 }
 
 void
@@ -228,6 +296,9 @@ forget_questions(struct sasl *s)
 {
 	if (s->verify != NULL)
 		verify_cancel(&s->verify);
+#ifdef PK_OAUTH
+	oauth_check_cancel(&s->check);
+#endif
 }
 
 void

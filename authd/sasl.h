@@ -15,6 +15,7 @@
 
 #include "authd/verify.h"
 #include "ipc/auth.h"
+#include "sys/sandbox.h"
 
 struct sasl;
 
@@ -44,6 +45,8 @@ int	sasl_reload(struct authd *d, struct buf *why);
 void	sasl_fini(struct authd *d);
 /* What made-up verifiers derive from: the same in all authd, so that none is told from a real one. */
 void	sasl_set_secret(struct authd *d, const unsigned char key[32]);
+/* What confinement must leave open for it: files of keys, token services. */
+void	sasl_needs(const struct conf *conf, struct sandbox_spec *spec);
 /* {name, enum auth_mechanism_flag}: what there is by configuration. */
 void	sasl_mechanisms(struct authd *d, void (*fn)(const char *name, unsigned flags, void *arg),
 	    void *arg);

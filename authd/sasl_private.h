@@ -73,6 +73,7 @@ struct sasl {
 	bool		 expired;
 	bool		 doomed;	/* unknown or disabled: goes on, fails at the end */
 	bool		 proven;	/* said its last: an empty answer, then success */
+	bool		 refused;	/* said why in a challenge: whatever comes, then failure */
 	bool		 over;
 
 	struct verify	*verify;
@@ -116,6 +117,7 @@ void	sasl_plain_step(struct sasl *s, bool has_input, struct view input);
 void	sasl_login_step(struct sasl *s, bool has_input, struct view input);
 void	sasl_scram_step(struct sasl *s, bool has_input, struct view input);
 void	sasl_external_step(struct sasl *s, bool has_input, struct view input);
+void	sasl_bearer_step(struct sasl *s, bool has_input, struct view input);
 void	sasl_cram_step(struct sasl *s, bool has_input, struct view input);
 
 #endif

@@ -16,6 +16,7 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
+#include "authd/password.h"
 #include "authd/sasl_private.h"
 #include "authd/sasl_scram.h"
 #include "base/codec.h"
@@ -24,8 +25,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 
-/* What password_scram() writes: a made-up verifier looks the same. */
-#define MADE_UP_ITERATIONS	"4096"
+/* Bytes of salt as password_scram() writes: a made-up verifier looks the same. */
 #define MADE_UP_SALT_SIZE	16
 /* Logins told about in the log; then no more are. */
 #define TOLD_MAX		10000
@@ -73,16 +73,19 @@ put_made_up(struct sasl *s, const char *what, size_t size, struct buf *b)
 static void
 set_made_up(struct sasl *s)
 {
-	struct buf salt, key;
+	struct buf salt, key, rounds;
 
 	buf_init(&salt, 128);
 	buf_init(&key, 128);
+	buf_init(&rounds, 16);
+	buf_put_u64(&rounds, PASSWORD_SCRAM_ROUNDS);
 	put_made_up(s, "salt", MADE_UP_SALT_SIZE, &salt);
 	put_made_up(s, "key", key_size(s), &key);
-	sasl_gsasl_set(s, GSASL_SCRAM_ITER, VIEW(MADE_UP_ITERATIONS));
+	sasl_gsasl_set(s, GSASL_SCRAM_ITER, buf_view(&rounds));
 	sasl_gsasl_set(s, GSASL_SCRAM_SALT, buf_view(&salt));
 	sasl_gsasl_set(s, GSASL_SCRAM_STOREDKEY, buf_view(&key));
 	sasl_gsasl_set(s, GSASL_SCRAM_SERVERKEY, buf_view(&key));
+	buf_fini(&rounds);
 	buf_fini(&salt);
 	sasl_wipe(&key);
 	s->doomed = true;

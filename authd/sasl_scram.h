@@ -27,6 +27,12 @@ struct scram_first {
 int	scram_first_parse(struct view message, struct scram_first *first_r,
 	    struct buf *user, struct buf *authzid);
 
+/*
+ * A saslname (RFC 5801): "=2C" and "=3D" stand for the comma and the equals
+ * sign, there is no other "=". PK_ESYNTAX, PK_ELIMIT.
+ */
+int	scram_name_put(struct view name, struct buf *out);
+
 /* "{SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey" in pieces of the text. */
 struct scram_verifier {
 	struct view	iterations, salt, stored_key, server_key;

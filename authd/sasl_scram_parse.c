@@ -26,9 +26,8 @@ next_part(struct view *rest, struct view *part_r)
 	return 0;
 }
 
-/* saslname: "=2C" and "=3D" stand for the comma and the equals sign, no other "=". */
-static int
-put_name(struct view name, struct buf *out)
+int
+scram_name_put(struct view name, struct buf *out)
 {
 	if (name.len == 0 || !utf8_valid(name))
 		return PK_ESYNTAX;
@@ -89,13 +88,13 @@ scram_first_parse(struct view message, struct scram_first *first_r,
 	if (part.len > 0) {
 		if (!view_starts(part, VIEW("a=")))
 			return PK_ESYNTAX;
-		rc = put_name(view_from(part, 2), authzid);
+		rc = scram_name_put(view_from(part, 2), authzid);
 		if (rc != 0)
 			return rc;
 	}
 	if (next_part(&rest, &part) != 0 || !view_starts(part, VIEW("n=")))
 		return PK_ESYNTAX;
-	rc = put_name(view_from(part, 2), user);
+	rc = scram_name_put(view_from(part, 2), user);
 	if (rc != 0)
 		return rc;
 	/* Extensions may follow the nonce; none is known. */

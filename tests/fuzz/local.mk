@@ -45,6 +45,20 @@ FUZZERS += tests/fuzz/record
 tests_fuzz_record_LDADD = $(FUZZ_LIBS)
 FUZZERS += tests/fuzz/journal
 tests_fuzz_journal_LDADD = qmgr/libqmgr.a $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/sasl
+tests_fuzz_sasl_SOURCES = tests/fuzz/sasl.c				\
+	tests/unit/authd/fake_verify.c tests/unit/authd/fake_verify.h
+tests_fuzz_sasl_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(OAUTH_LIBS)
+FUZZERS += tests/fuzz/sasl_bearer
+tests_fuzz_sasl_bearer_LDADD = authd/libauthd.a $(FUZZ_LIBS)
+if HAVE_OAUTH
+FUZZERS += tests/fuzz/oauth_introspect
+tests_fuzz_oauth_introspect_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(OAUTH_LIBS)
+FUZZERS += tests/fuzz/oauth_jwks
+tests_fuzz_oauth_jwks_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(OAUTH_LIBS)
+FUZZERS += tests/fuzz/oauth_jwt
+tests_fuzz_oauth_jwt_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(OAUTH_LIBS)
+endif
 
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap

@@ -149,6 +149,13 @@ tests_unit_certd_expiry_test_LDADD = certd/libcertd.a $(LDADD)
 UNIT_TESTS += tests/unit/certd/ipc_test
 tests_unit_certd_ipc_test_SOURCES = tests/unit/certd/ipc_test.c $(CERTD_CERTS)
 tests_unit_certd_ipc_test_LDADD = certd/libcertd.a $(LDADD)
+tests_unit_authd_sasl_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
+if HAVE_OAUTH
+UNIT_TESTS += tests/unit/authd/oauth_test
+tests_unit_authd_oauth_test_SOURCES = tests/unit/authd/oauth_test.c	\
+	tests/unit/authd/token.c tests/unit/authd/token.h
+tests_unit_authd_oauth_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
+endif
 UNIT_TESTS += tests/unit/net/dns_client_test
 UNIT_TESTS += tests/unit/net/dns_rdata_test
 

@@ -2,6 +2,7 @@
 #include <bsd/string.h>
 #include <gsasl.h>
 
+#include "authd/password.h"
 #include "base/codec.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -135,10 +136,10 @@ verifier(const char *scheme, Gsasl_hash hash, const char *password)
 	size_t size = gsasl_hash_length(hash);
 	struct buf b;
 
-	ASSERT(gsasl_scram_secrets_from_password(hash, password, 4096, salt, 16,
+	ASSERT(gsasl_scram_secrets_from_password(hash, password, PASSWORD_SCRAM_ROUNDS, salt, 16,
 	    salted, client, server, stored) == GSASL_OK);
 	buf_init(&b, 1000);
-	buf_printf(&b, "{%s}4096,", scheme);
+	buf_printf(&b, "{%s}%d,", scheme, PASSWORD_SCRAM_ROUNDS);
 	base64_put(&b, view_of(salt, 16));
 	buf_put_char(&b, ',');
 	base64_put(&b, view_of(stored, size));
