@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: ISC
 """Keys and certificates: loading, renewal, refusal, warnings (adminctl's and the log's view)."""
+import hashlib
 import os
+import re
 import signal
+import ssl
+import subprocess
+import threading
 import time
 
 from harness import tls
+from harness.smtp import Client
 from harness.suite import Skip, Suite, wait_for
 
 
@@ -36,6 +42,34 @@ class CertSuite(Suite):
 
     def fingerprint(self):
         return self.certificates()[0]["fingerprint_sha256"]
+
+    def offered(self):
+        """What a client is shown now, by default."""
+        with Client(self.port) as c:
+            c.ehlo()
+            c.starttls(context(), "mx.example.test")
+            return print_of(c.s.getpeercert(True))
+
+    def handshake(self, *options, name="mx.example.test"):
+        """`openssl s_client` with STARTTLS, verified; its words."""
+        r = subprocess.run(
+            ["openssl", "s_client", "-starttls", "smtp", "-connect", "127.0.0.1:%d" % self.port,
+             "-CAfile", self.ca.cert, "-verify_return_error", "-servername", name, *options],
+            input=b"QUIT\r\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+        text = r.stdout.decode("utf-8", "replace")
+        assert "Verify return code: 0 (ok)" in text, text
+        return text
+
+
+def context():
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+    return c
+
+
+def print_of(der):
+    h = hashlib.sha256(der).hexdigest().upper()
+    return ":".join(h[i:i + 2] for i in range(0, len(h), 2))
 
 
 def test_default_is_listed():
@@ -252,3 +286,184 @@ def test_ticket_keys_outlive_certd():
         wait_for("its answer", lambda: s.adminctl("tls", "certificates", check=False).returncode == 0)
         assert tls.read(path)[16:64] == second and first in tls.read(path)
         s.wait_log("audit: uid=%d tls ticket-keys rotate" % os.geteuid())
+
+
+# ---- with clients ----
+
+def test_a_reload_drops_no_session():
+    with CertSuite() as s, s.client() as c:
+        c.ehlo()
+        c.starttls(context(), "mx.example.test")
+        c.ehlo()
+        new = s.install(s.pem, ["mx.example.test"], kind="rsa")
+        s.admin("tls", "reload")
+        wait_for("the new certificate at the port", lambda: s.offered() == new.fingerprint)
+        c.send("sender@src.test", ["alice@example.test"], b"Subject: x\r\n\r\nx\r\n")
+        s.wait_mail("alice")
+
+
+def test_clients_are_shown_the_certificate_of_their_name():
+    with CertSuite(start=False) as s:
+        one = s.cert(["one.example.test"])
+        wild = s.cert(["*.wild.test"], kind="rsa")
+        s.write_conf(tls_server_sni_maps="inline:{one.example.test=%s, *.wild.test=%s}"
+                     % (one.pem, wild.pem))
+        s.start()
+        wait_for("STARTTLS", lambda: s.admin("tls", "certificates")["certificates"][0]["in_use_by"])
+        for name, subject in (("one.example.test", "one.example.test"),
+                              ("ONE.example.test", "one.example.test"),
+                              ("a.wild.test", "*.wild.test"), ("b.wild.test", "*.wild.test"),
+                              ("a.b.wild.test", "mx.example.test"),
+                              ("wild.test", "mx.example.test"),
+                              ("other.test", "mx.example.test")):
+            text = s.handshake(name=name)
+            assert "subject=CN = %s\n" % subject in text, (name, text)
+
+
+def test_every_kind_of_key_in_both_versions():
+    with CertSuite(start=False) as s:
+        pairs = {k: s.cert(["mx.example.test"], kind=k) for k in ("rsa", "ec384", "ed25519")}
+        s.write_conf(smtpd_tls_chain_files=", ".join(c.pem for c in pairs.values()))
+        s.start()
+        wait_for("three certificates", lambda: len(s.certificates()) == 3)
+        for version in ("-tls1_2", "-tls1_3"):
+            for kind, algorithm, word in (("rsa", "rsa_pss_rsae_sha256", "rsa-pss"),
+                                          ("rsa", "rsa_pss_rsae_sha512", "rsa-pss"),
+                                          ("ec384", "ecdsa_secp384r1_sha384", "ecdsa"),
+                                          ("ed25519", "ed25519", "ed25519")):
+                text = s.handshake(version, "-sigalgs", algorithm)
+                assert "peer signature type: " + word in text.lower(), (version, algorithm, text)
+        text = s.handshake("-tls1_2", "-sigalgs", "RSA+SHA256")
+        assert "Peer signature type: RSA\n" in text, text
+        assert s.admin("stats")["counters"]["certd_signatures"] >= 9
+
+
+def test_certd_killed_under_load():
+    """Handshakes that were waiting for it fail; the suite goes on with the next one."""
+    with CertSuite() as s:
+        stop, good, bad = threading.Event(), [], []
+
+        def shake():
+            while not stop.is_set():
+                try:
+                    s.offered()
+                    good.append(time.monotonic())
+                except (OSError, AssertionError, EOFError) as e:
+                    bad.append((time.monotonic(), repr(e)))
+                    time.sleep(0.02)
+
+        threads = [threading.Thread(target=shake) for _ in range(4)]
+        for t in threads:
+            t.start()
+        try:
+            wait_for("handshakes", lambda: len(good) > 20)
+            for _ in range(2):
+                pid = s.pid_of("certd")[0]
+                killed = time.monotonic()
+                os.kill(pid, signal.SIGKILL)
+                wait_for("another certd", lambda: s.pid_of("certd") not in ([], [pid]))
+                wait_for("handshakes again",
+                         lambda: len([t for t in good if t > time.monotonic() - 0.5]) > 5 and
+                         time.monotonic() > killed + 1)
+            settled = time.monotonic()
+            time.sleep(1)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        late = [b for b in bad if b[0] > settled]
+        assert not late, late[:3]
+        assert len(s.pid_of("smtpd")) > 0
+        errors = [l for l in s.log().split("\n") if "smtpd" in l and "fatal" in l]
+        assert not errors, errors
+
+
+# ---- where keys are ----
+
+def secrets_of(key):
+    """{name: bytes} that only the holder of this key file has."""
+    text = tls.openssl("pkey", "-in", key, "-noout", "-text").decode()
+    out = {}
+    for name in ("privateExponent", "prime1", "prime2", "exponent1", "exponent2",
+                 "coefficient", "priv"):
+        m = re.search(r"^%s:\n((?:    [0-9a-f:]+\n)+)" % name, text, re.M)
+        if m:
+            out[name] = bytes.fromhex(re.sub(r"[^0-9a-f]", "", m.group(1))).lstrip(b"\0")
+    body = [l for l in tls.read(key).split(b"\n") if l and not l.startswith(b"-")]
+    out["PEM"] = body[-2] if len(body) > 1 else body[0]
+    return out
+
+
+def needles(keys):
+    """[(what, bytes)]: 16 bytes from either end and byte order, so that half a key is found too."""
+    out = []
+    for key in keys:
+        for name, value in secrets_of(key).items():
+            forms = [value] if name == "PEM" else [value, value[::-1]]
+            for form in forms:
+                out += [(os.path.basename(key) + " " + name, form[:16]),
+                        (os.path.basename(key) + " " + name, form[-16:])]
+    return out
+
+
+def writable_memory(pid):
+    with open("/proc/%d/maps" % pid) as f:
+        maps = [l.split() for l in f]
+    with open("/proc/%d/mem" % pid, "rb", 0) as mem:
+        for m in maps:
+            if "w" not in m[1] or "r" not in m[1]:
+                continue
+            start, end = (int(x, 16) for x in m[0].split("-"))
+            mem.seek(start)
+            try:
+                data = b""
+                while len(data) < end - start:
+                    part = mem.read(end - start - len(data))
+                    if not part:
+                        break
+                    data += part
+                yield data
+            except OSError:
+                continue        # a guard page
+
+
+def found_in(pid, what):
+    return {name for data in writable_memory(pid) for name, n in what if n in data}
+
+
+def test_A24_no_key_outside_certd():
+    """Known keys, real handshakes in both versions, then every process's memory and handles."""
+    if os.geteuid() != 0:
+        raise Skip("only root reads the memory of other users' processes")
+    with CertSuite(start=False) as s:
+        pairs = {k: s.cert(["mx.example.test"], kind=k) for k in ("rsa", "ec", "ed25519")}
+        own = s.cert(["client.example.test"], kind="ec384")
+        s.write_conf(smtpd_tls_chain_files=", ".join(c.pem for c in pairs.values()),
+                     smtp_tls_chain_files=own.pem)
+        s.start()
+        wait_for("certificates in use", lambda: all(r["in_use_by"] for r in s.certificates()))
+        for _ in range(3):
+            for version in ("-tls1_2", "-tls1_3"):
+                for algorithm in ("rsa_pss_rsae_sha256", "ecdsa_secp256r1_sha256", "ed25519"):
+                    s.handshake(version, "-sigalgs", algorithm)
+        what = needles([c.key for c in pairs.values()] + [own.key])
+        assert len(what) > 40, len(what)
+        certd = s.pid_of("certd")[0]
+        # The search finds what is there: each key, in certd.
+        there = {w.split(" ")[0] for w in found_in(certd, what)}
+        assert there == {os.path.basename(c.key) for c in (*pairs.values(), own)}, there
+        looked = 0
+        for p in s.processes():
+            if p["pid"] == certd:
+                continue
+            found = found_in(p["pid"], what)
+            assert not found, (p, found)
+            for fd in os.listdir("/proc/%d/fd" % p["pid"]):
+                target = os.readlink("/proc/%d/fd/%s" % (p["pid"], fd))
+                assert not target.startswith(s.keys) and "ticket_keys" not in target, (p, target)
+            looked += 1
+        assert looked >= 10, looked
+        # certd itself reads them once and keeps no handle.
+        for fd in os.listdir("/proc/%d/fd" % certd):
+            target = os.readlink("/proc/%d/fd/%s" % (certd, fd))
+            assert not target.startswith(s.keys), target
