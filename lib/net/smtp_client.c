@@ -234,7 +234,7 @@ hello_done(struct smtp_client *c)
 		c->state = STATE_STARTTLS;
 		return 0;
 	}
-	if (c->starttls == SMTP_STARTTLS_MUST)
+	if (c->starttls == SMTP_STARTTLS_MUST && !c->requiretls)
 		return refuse_policy(c, SMTP_REFUSAL_TLS, SMTP_OUTCOME_DEFERRED,
 		    ENHANCED(4, 7, 4), "TLS is required, but was not offered "
 		    "by host %s", c->peer);

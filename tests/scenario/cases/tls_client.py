@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """deliver smtp over TLS: levels, policies, DANE, fallback, reuse; hostile servers (A3, A18, A20)."""
+import hashlib
 import os
 import re
 import shutil
@@ -353,3 +354,271 @@ def test_real_postfix_with_tls():
             s.wait_log(r"Verified TLS connection established to mx\.far\.test\[127\.0\.0\.1\]")
             mail = wait_for("the mail in Postfix's Maildir", lambda: peer.mailbox("known"))[0]
             assert b"with ESMTPS id" in mail, mail
+
+
+# ---- DANE (RFC 7672) ----
+
+def digest(cert, selector, matching, *, der=None):
+    der = der or ssl.PEM_cert_to_DER_cert(tls.read(cert.cert).decode())
+    if selector == 1:
+        der = tls.openssl("x509", "-in", cert.cert, "-noout", "-pubkey")
+        der = tls.openssl("pkey", "-pubin", "-outform", "DER", stdin=der)
+    if matching:
+        der = hashlib.new({1: "sha256", 2: "sha512"}[matching], der).digest()
+    return der.hex()
+
+
+def tlsa(w, name, usage, selector, matching, cert):
+    return "_%d._tcp.%s IN TLSA %d %d %d %s" % (w.port, name, usage, selector, matching,
+                                                 digest(cert, selector, matching))
+
+
+def sends(w, sink, rcpt, word, level="dane"):
+    """Mail for rcpt arrives at sink over TLS of that trust."""
+    before = len(sink.messages)
+    w.suite.send(rcpt, HELLO)
+    m = wait_for("mail for " + rcpt, lambda: sink.messages[before:])[0]
+    assert m.rcpts == [rcpt] and (m.tls is not None) == (word != "none"), (rcpt, m.tls)
+    if word != "none":
+        w.suite.wait_log("%s TLS connection established to .*" % word)
+
+
+def test_dane_records():
+    """Usages, selectors, matching types; records that match nothing or cannot be used."""
+    with World() as w:
+        cert = w.cert("mx.sec.test")
+        selfmade = w.cert("whatever.test", ca=None, days=-3)
+        sink, own = w.sink(10, cert), w.sink(11, selfmade)
+        strange = w.cert("mx.sec.test")
+        zone = [host("mx", 10)]
+        good, bad = [], []
+        for usage in (2, 3):
+            for selector in (0, 1):
+                for matching in (0, 1, 2):
+                    name = "ok%d%d%d" % (usage, selector, matching)
+                    zone += mx(name, "mx-" + name) + [host("mx-" + name, 11 if usage == 3 else 10)]
+                    good.append((name, own if usage == 3 else sink))
+                    zone.append(tlsa(w, "mx-" + name, usage, selector, matching,
+                                     selfmade if usage == 3 else w.ca))
+        for name, records in {
+                "wrong": [(3, 1, 1, strange)], "wrongta": [(2, 0, 1, selfmade)],
+                "mixed": [(3, 1, 1, strange), (1, 1, 1, cert)]}.items():
+            zone += mx(name, "mx-" + name) + [host("mx-" + name, 10)]
+            zone += [tlsa(w, "mx-" + name, *r) for r in records]
+            bad.append(name)
+        # One of two matches; a key roll-over.
+        zone += mx("two", "mx-two") + [host("mx-two", 10), tlsa(w, "mx-two", 3, 1, 1, strange),
+                                       tlsa(w, "mx-two", 3, 1, 1, cert)]
+        # PKIX usages alone: unusable, so encrypted without knowing whom.
+        zone += mx("pkix", "mx-pkix") + [host("mx-pkix", 11), tlsa(w, "mx-pkix", 1, 1, 1, cert),
+                                         tlsa(w, "mx-pkix", 0, 0, 1, w.ca)]
+        zone += mx("plain", "mx-plain") + [host("mx-plain", 12)]
+        zone += mx("nothing", "mx-nothing") + [host("mx-nothing", 12),
+                                               tlsa(w, "mx-nothing", 3, 1, 1, cert)]
+        clear = w.sink(12)
+        # For DANE-TA the names count, and the CA comes along.
+        ta = w.cert(*["mx-%s.sec.test" % n for n, _ in good if n.startswith("ok2")],
+                    "mx-two.sec.test")
+        tls.write(ta.chain, tls.read(ta.cert) + tls.read(w.ca.cert), 0o644)
+        sink.tls.load_cert_chain(ta.chain, ta.key)
+        zone = [z.replace(digest(cert, 1, 1), digest(ta, 1, 1)) if z.startswith("_") and
+                "mx-two" in z else z for z in zone]
+        s = w.start({"sec.test": zone}, signed=["sec.test"], smtp_tls_security_level="dane",
+                    smtp_tls_CAfile=None)
+        for name, at in good:
+            sends(w, at, "x@%s.sec.test" % name, "Verified")
+        sends(w, sink, "x@two.sec.test", "Verified")
+        sends(w, own, "x@pkix.sec.test", "Untrusted")
+        sends(w, clear, "x@plain.sec.test", "none")
+        for name in bad:
+            w.deferred(s.send("x@%s.sec.test" % name, HELLO), "Server certificate not ")
+        # TLSA records are there: a server without STARTTLS gets nothing.
+        w.deferred(s.send("x@nothing.sec.test", HELLO), "TLS is required, but was not offered")
+        for one in (sink, own):
+            assert not in_clear(one), one.clear
+        assert not [c for c in clear.commands if "nothing" in c]
+        log = s.log()
+        for name, at in good:
+            assert re.search(r"Verified TLS connection established to mx-%s\.sec" % name, log), name
+
+
+def test_dane_names_and_chains():
+    """CNAMEs, unsigned MX, unsigned hosts, bogus and unanswered TLSA; dane-only."""
+    with World() as w:
+        real = w.cert("real.sec.test")
+        sink = w.sink(10, real)
+        clear = w.sink(11)
+        zone = [host("real", 10), host("clear", 11), "alias IN CNAME real", "alias2 IN CNAME real2",
+                host("real2", 10), "out IN CNAME host.plain.test.", host("bogus", 10),
+                host("slow", 10), host("bogusc", 11), host("slowc", 11)]
+        record = (3, 1, 1, real)
+        zone += [tlsa(w, n, *record) for n in ("real", "alias2", "out", "bogus", "bogusc")]
+        # Nobody answers for these names: a signed zone's unsigned, dead child.
+        for n in ("slow", "slowc"):
+            zone += ["_tcp.%s IN NS ns.dead.%s" % (n, n), "ns.dead.%s IN A 127.0.0.99" % n]
+        for n in ("real", "alias", "alias2", "out", "bogus", "slow", "bogusc", "slowc", "clear"):
+            zone += mx("d-" + n, n)
+        zone += mx("d-both", "bogusc", "real")
+        plain = [host("host", 10)]
+        for n in ("real", "clear"):
+            plain += ["m-%s IN MX 10 %s.sec.test." % (n, n)]
+
+        def forge(text):
+            wrong = digest(w.cert("x.test"), 1, 1)
+            out = []
+            for line in text.split("\n"):
+                if re.match(r"_\d+\._tcp\.bogusc?\.sec\.test\.\s.*\sTLSA\s", line):
+                    line = re.sub(r"[0-9a-fA-F]{64}", wrong, line)
+                out.append(line)
+            return "\n".join(out)
+
+        s = w.start({"sec.test": zone, "plain.test": plain}, signed=["sec.test"],
+                    forge={"sec.test": forge}, smtp_tls_security_level="dane",
+                    smtp_tls_CAfile=None)
+        sends(w, sink, "x@d-real.sec.test", "Verified")
+        assert sink.snis[-1] == "real.sec.test"
+        sends(w, sink, "x@d-alias.sec.test", "Verified")       # records at the alias' end
+        assert sink.snis[-1] == "real.sec.test"
+        sends(w, sink, "x@d-alias2.sec.test", "Verified")      # none there: at its beginning
+        assert sink.snis[-1] == "alias2.sec.test"
+        sends(w, sink, "x@d-out.sec.test", "Verified")         # signed alias to an unsigned host
+        assert sink.snis[-1] == "out.sec.test"
+        # An MX that is not signed: matched is only Trusted.
+        sends(w, sink, "x@m-real.plain.test", "Trusted")
+        sends(w, clear, "x@d-clear.sec.test", "none")
+        sends(w, clear, "x@m-clear.plain.test", "none")
+        before = len(clear.messages)
+        for n in ("bogus", "slow", "bogusc", "slowc"):
+            qid = s.send("x@d-%s.sec.test" % n, HELLO)
+            s.wait_log(qid + r": to=.*dsn=4\.7\.5, status=deferred \(TLSA lookup error for %s\.sec"
+                       r"\.test:%d\)" % (n, w.port), 40)
+        # A25: such a host is passed over, the next one gets it; a worse one in clear may.
+        sends(w, sink, "x@d-both.sec.test", "Verified")
+        assert len(clear.messages) == before and not [
+            c for c in clear.clear if "bogus" in c or "slow" in c], clear.clear
+        assert not in_clear(sink), sink.clear
+
+
+def test_dane_only_and_insecure_mx_policy():
+    with World() as w:
+        real = w.cert("real.sec.test")
+        sink, clear = w.sink(10, real), w.sink(11)
+        other = w.sink(12, w.cert("other.test"))
+        zone = [host("real", 10), host("none", 11), host("pkix", 10), host("other", 12),
+                tlsa(w, "real", 3, 1, 1, real), tlsa(w, "pkix", 1, 1, 1, real),
+                tlsa(w, "other", 3, 1, 1, real)]
+        for n in ("real", "none", "pkix", "other"):
+            zone += mx("d-" + n, n)
+        plain = mx("far", "real.sec.test.") + mx("near", "h") + [host("h", 11)] + \
+            mx("forged", "other.sec.test.")
+        s = w.start({"sec.test": zone, "plain.test": plain}, signed=["sec.test"],
+                    smtp_tls_security_level="dane-only", smtp_tls_CAfile=None)
+        sends(w, sink, "x@d-real.sec.test", "Verified")
+        for rcpt, why in (("d-none.sec.test", "no TLSA records found for none"),
+                          ("d-pkix.sec.test", "TLSA records for pkix.* are unusable"),
+                          ("near.plain.test", "non DNSSEC destination"),
+                          ("far.plain.test", "non DNSSEC destination"),
+                          ("d-other.sec.test", "Server certificate not verified")):
+            w.deferred(s.send("x@" + rcpt, HELLO), why)
+        assert not clear.messages and not in_clear(clear)
+        s.write_conf(smtp_tls_security_level="dane", smtp_tls_dane_insecure_mx_policy="encrypt")
+        s.adminctl("system", "reload")
+        sends(w, other, "x@forged.plain.test", "Untrusted")
+        s.write_conf(smtp_tls_dane_insecure_mx_policy="may")
+        s.adminctl("system", "reload")
+        sends(w, other, "y@forged.plain.test", "Untrusted")
+        s.write_conf(smtp_tls_dane_insecure_mx_policy="dane")
+        s.adminctl("system", "reload")
+        w.deferred(s.send("z@forged.plain.test", HELLO), "Server certificate not verified")
+
+
+# ---- REQUIRETLS (RFC 8689) ----
+
+def tls_client(s):
+    """A session over TLS with the suite; its certificate is not looked at."""
+    c = s.client()
+    c.ehlo()
+    c.expect(220, "STARTTLS")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    c.s = context.wrap_socket(c.s)
+    c.buf = b""
+    assert "REQUIRETLS" in c.ehlo()
+    return c
+
+
+def require(s, rcpt, sender="sender@src.test", body=HELLO):
+    c = tls_client(s)
+    try:
+        return c.send(sender, [rcpt], body, "REQUIRETLS")
+    finally:
+        c.close()
+
+
+def test_requiretls():
+    with World() as w:
+        mine = w.cert("mx.example.test")
+        sinks = {
+            "good": w.sink(10, w.cert("mx-good.far.test", "good.far.test"),
+                           tls_ehlo=("PIPELINING", "REQUIRETLS")),
+            "without": w.sink(11, w.cert("mx-without.far.test", "without.far.test")),
+            "clear": w.sink(12, ehlo=("REQUIRETLS",)),
+            "wrong": w.sink(13, w.cert("nobody.test"), tls_ehlo=("REQUIRETLS",)),
+        }
+        zone = [host("mx-" + n, 10 + i) for i, n in enumerate(sinks)] + [host("mx-down", 99)]
+        for n in sinks:
+            zone += mx(n, "mx-" + n)
+        zone += mx("second", "mx-without", "mx-good2") + [host("mx-good2", 14)]
+        zone += mx("half", "mx-without", "mx-down")
+        sinks["good2"] = w.sink(14, w.cert("second.far.test"), tls_ehlo=("REQUIRETLS",))
+        s = w.start({"far.test": zone, "src.test": ["x IN A 127.0.0.1"]},
+                    smtpd_tls_chain_files=mine.pem, smtp_tls_security_level="may",
+                    virtual_mailbox_domains="example.test src.test",
+                    virtual_mailbox_maps="inline:{sender@src.test=sender/}")
+        qid = require(s, "x@good.far.test")
+        m = wait_for("mail", lambda: sinks["good"].messages)[0]
+        assert m.tls and m.lines[0].endswith(" REQUIRETLS"), m.lines
+        s.wait_log("Verified TLS connection established to mx-good")
+        s.wait_log(qid + ": removed")
+        # Others go by their own connection and do not say it.
+        s.send("y@good.far.test", HELLO)
+        m = wait_for("mail", lambda: sinks["good"].messages[1:])[0]
+        assert "REQUIRETLS" not in m.lines[0]
+        # The second MX can; the first cannot.
+        require(s, "x@second.far.test")
+        wait_for("mail at the second MX", lambda: sinks["good2"].messages)
+        # Nobody can: it comes back, header only.
+        for n in ("without", "clear"):
+            qid = require(s, "x@%s.far.test" % n, body=HELLO + b"secret words\r\n")
+            s.wait_log(qid + r": to=<x@%s.*dsn=5\.7\.30, status=bounced \(REQUIRETLS support "
+                       r"required, but was not offered by host mx-%s" % (n, n))
+        reports = s.wait_mail("sender", 2)
+        for r in reports:
+            assert b"5.7.30" in r and b"secret words" not in r, r
+        # For the time being: it stays.
+        w.deferred(require(s, "x@wrong.far.test"), "Server certificate not ")
+        w.deferred(require(s, "x@half.far.test"), "(Connection refused|REQUIRETLS)")
+        for n in ("without", "clear", "wrong"):
+            assert not [c for c in sinks[n].commands if c.startswith("MAIL")], n
+
+
+def test_tls_required_no():
+    """The sender's word counts more than the recipient's DANE records, less than the table."""
+    with World() as w:
+        bad = w.sink(10, w.cert("x.test"))
+        clear = w.sink(11)
+        strange = w.cert("y.test")
+        zone = [host("bad", 10), host("clear", 11), tlsa(w, "bad", 3, 1, 1, strange),
+                tlsa(w, "clear", 3, 1, 1, strange)]
+        for n in ("bad", "clear"):
+            zone += mx("d-" + n, n) + mx("enc-" + n, n)
+        s = w.start({"sec.test": zone}, signed=["sec.test"], smtp_tls_security_level="dane",
+                    policy={"enc-clear.sec.test": "encrypt"})
+        no = b"TLS-Required: No\r\n" + HELLO
+        for n, sink in (("bad", bad), ("clear", clear)):
+            w.deferred(s.send("x@d-%s.sec.test" % n, HELLO), "(not verified|was not offered)")
+            s.send("y@d-%s.sec.test" % n, no)
+            wait_for("mail at " + n, lambda: sink.messages)
+        w.deferred(s.send("x@enc-clear.sec.test", no), "TLS is required")
+        assert bad.messages[0].tls and clear.messages[0].tls is None

@@ -194,6 +194,10 @@ static const struct script {
 	    "250 mx\r\n", PK_EPROTO, SMTP_REFUSAL_REQUIRETLS,
 	    "REQUIRETLS support required, but was not offered by host "
 	    "mx[192.0.2.1]", "EHLO me.test\r\nSTARTTLS\r\n[TLS]EHLO me.test\r\n" },
+	{ "REQUIRETLS, TLS not offered", MUST, true, false, EHLO("REQUIRETLS"),
+	    NULL, PK_EPROTO, SMTP_REFUSAL_REQUIRETLS,
+	    "REQUIRETLS support required, but was not offered by host "
+	    "mx[192.0.2.1]", "EHLO me.test\r\n" },
 	{ "REQUIRETLS without TLS", MAY, true, false, EHLO("REQUIRETLS"), NULL,
 	    PK_EPROTO, SMTP_REFUSAL_REQUIRETLS,
 	    "REQUIRETLS support required, but was not offered by host "
