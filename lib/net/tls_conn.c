@@ -28,8 +28,6 @@
 #define RECORD_MAX	16384	/* RFC 8446 5.1 */
 /* Written at a call: other connections get their turn. */
 #define WRITE_TURN_MAX	(16 * RECORD_MAX)
-/* Handshakes that wait for certd at once: 32 KiB of stack each, kept for reuse. */
-#define FIBRES_MAX	256
 #define ERROR_MAX	500
 
 TAILQ_HEAD(conns, tls_conn);
@@ -339,6 +337,9 @@ tls_conn_free(struct tls_conn **conn)
 	let_next_try(t);
 	for (i = 0; i < t->nfresh; i++)
 		SSL_SESSION_free(t->fresh[i]);
+	/* Or OpenSSL takes the session for broken: QUIT is end enough for us. */
+	if (t->established && !t->failed)
+		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	tls_wanted_free(&t->wanted);
 	tls_server_unref(&t->server);
@@ -478,6 +479,15 @@ keep_sessions(struct tls_conn *t, bool fit)
 	t->nfresh = 0;
 }
 
+/* OpenSSL does not tell of a ticket that TLS 1.2 renewed. */
+static void
+note_renewed(struct tls_conn *t)
+{
+	if (t->session_key != NULL && t->nfresh == 0 &&
+	    SSL_version(t->ssl) < TLS1_3_VERSION)
+		t->fresh[t->nfresh++] = SSL_get1_session(t->ssl);
+}
+
 static void
 established(struct tls_conn *t)
 {
@@ -487,7 +497,9 @@ established(struct tls_conn *t)
 		tls_trust_judge_client(t);
 		return;
 	}
-	if (SSL_session_reused(t->ssl) != 1)
+	if (SSL_session_reused(t->ssl) == 1)
+		note_renewed(t);
+	else
 		tls_trust_judge(t, t->wanted);
 	/* A session with the wrong one is not worth keeping. */
 	if (t->wanted->level > TLS_LEVEL_ENCRYPT &&

@@ -13,6 +13,7 @@
  * Everything is in a library context of ours: the system's openssl.cnf does
  * not apply, and what is fetched late is fetched before the confinement.
  */
+#include <openssl/async.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -29,6 +30,8 @@
 #include "net/tls_internal.h"
 
 #define PROPERTY	"provider=postkeep"
+/* Handshakes that wait for certd at once: 32 KiB of stack each, kept for reuse. */
+#define FIBRES_MAX	256
 #define REFERENCE	"postkeep-key"	/* fromdata: a struct key_reference * */
 
 /* What EVP holds of a key: keydata. */
@@ -503,7 +506,7 @@ tls_library(void)
 	l->aes256_cbc = EVP_CIPHER_fetch(l->ctx, "AES-256-CBC", NULL);
 	l->hkdf = EVP_KDF_fetch(l->ctx, "HKDF", NULL);
 	if (l->sha256 == NULL || l->sha512 == NULL || l->aes256_cbc == NULL ||
-	    l->hkdf == NULL)
+	    l->hkdf == NULL || ASYNC_init_thread(FIBRES_MAX, 0) != 1)
 		log_fatal("OpenSSL lacks algorithms");
 	warm_up();
 	return l;

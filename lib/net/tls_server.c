@@ -116,8 +116,8 @@ seal_ticket(struct tls_server *s, unsigned char *name, unsigned char *iv,
 }
 
 static int
-open_ticket(struct tls_server *s, const unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+open_ticket(struct tls_server *s, bool used_once, const unsigned char *name,
+    unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
 	struct tls_ticket *t;
 	unsigned i;
@@ -133,8 +133,8 @@ open_ticket(struct tls_server *s, const unsigned char *name, unsigned char *iv,
 	if (EVP_DecryptInit_ex2(cipher, tls_library()->aes256_cbc, t->cipher, iv,
 		NULL) != 1 || set_mac_key(mac, t) != 1)
 		return -1;
-	/* Under an older secret: good, and a new one comes with it. */
-	return i == 0 ? 1 : 2;
+	/* 2: good, and a new one comes with it. */
+	return i > 0 || used_once ? 2 : 1;
 }
 
 static int
@@ -144,7 +144,8 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 	struct tls_server *s = tls_conn_of(ssl)->server;
 
 	return seal ? seal_ticket(s, name, iv, cipher, mac) :
-	    open_ticket(s, name, iv, cipher, mac);
+	    open_ticket(s, SSL_version(ssl) >= TLS1_3_VERSION, name, iv, cipher,
+		mac);
 }
 
 /* ---- callbacks of the handshake ---- */

@@ -114,17 +114,28 @@ good_until(const struct tls_sessions *s, const SSL_SESSION *session)
 	return clock_mono_ms() + ms;
 }
 
+static bool
+has(const struct entry *e, const SSL_SESSION *session)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n; i++)
+		if (e->kept[i].session == session)
+			return true;
+	return false;
+}
+
 void
 tls_sessions_put(struct tls_sessions *s, const char *key, SSL_SESSION *session,
     enum tls_trust trust)
 {
-	struct entry *e;
+	struct entry *e = touch(s, key, s->lifetime_ms > 0);
 
-	if (s->lifetime_ms == 0 || !SSL_SESSION_is_resumable(session)) {
+	if (e == NULL || !SSL_SESSION_is_resumable(session) ||
+	    has(e, session)) {
 		SSL_SESSION_free(session);
 		return;
 	}
-	e = touch(s, key, true);
 	if (e->n == A_KEY_MAX)
 		SSL_SESSION_free(take_kept(s, e, 0).session);
 	e->kept[e->n].session = session;

@@ -5,6 +5,7 @@
 #include "tests/unit/net/tls_rig.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
@@ -495,4 +496,117 @@ rig_pair_fini(struct rig_pair *p)
 	tls_conn_free(&p->client.conn);
 	close(p->server.fd);
 	close(p->client.fd);
+}
+
+/* ---- the usual ---- */
+
+void
+rig_bench_init(struct rig_bench *b, enum rig_kind kind, const char *conf)
+{
+	struct rig_spec spec = { .cn = "mx.example", .names = { "mx.example" } };
+	struct buf why;
+
+	memset(b, 0, sizeof(*b));
+	rig_init(&b->rig, IPC_ROLE_smtpd);
+	b->conf = rig_conf(conf);
+	b->cert = rig_cert_new(kind, 0, &spec);
+	rig_say(&b->rig, b->cert, CERT_SERVER | CERT_DEFAULT, "mx.example", NULL);
+	rig_ready(&b->rig);
+	rig_tickets(&b->rig, 1, 1);
+	buf_init(&why, 10000);
+	b->server = tls_server_new(b->rig.keys, b->conf, "smtpd", &why);
+	b->client = tls_client_new(NULL, b->conf, &why);
+	if (b->server == NULL || b->client == NULL)
+		fail_msg("%s", buf_cstr(&why));
+	buf_fini(&why);
+}
+
+void
+rig_bench_fini(struct rig_bench *b)
+{
+	tls_server_unref(&b->server);
+	tls_client_unref(&b->client);
+	rig_fini(&b->rig);
+	rig_cert_free(&b->cert);
+	conf_free(&b->conf);
+}
+
+void
+rig_bench_shake(struct rig_bench *b, const char *name,
+    const struct tls_expect *e, struct rig_pair *p_r)
+{
+	struct tls_expect may = { .level = TLS_LEVEL_MAY };
+
+	rig_pair_init(p_r, b->server, b->client, e != NULL ? e : &may);
+	rig_pair_shake(&b->rig, p_r);
+	if (p_r->server.status != TLS_DONE || p_r->client.status != TLS_DONE)
+		fail_msg("%s: server: %s; client: %s", name,
+		    tls_conn_error(p_r->server.conn),
+		    tls_conn_error(p_r->client.conn));
+	rig_pair_talk(p_r);
+}
+
+/* ---- a stranger ---- */
+
+void
+rig_stranger_init(struct rig_stranger *x)
+{
+	memset(x, 0, sizeof(*x));
+	x->ctx = SSL_CTX_new(TLS_client_method());
+	assert_non_null(x->ctx);
+}
+
+void
+rig_stranger_start(struct rig_stranger *x, struct tls_server *s)
+{
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	x->server.fd = sv[0];
+	x->fd = sv[1];
+	x->server.status = TLS_WANT_READ;
+	x->server.conn = tls_conn_accept(s, sv[0], on_wake, &x->server);
+	x->ssl = SSL_new(x->ctx);
+	SSL_set_fd(x->ssl, x->fd);
+	SSL_set_connect_state(x->ssl);
+}
+
+void
+rig_stranger_shake(struct rig *r, struct rig_stranger *x)
+{
+	unsigned i;
+
+	for (i = 0; i < 20; i++) {
+		x->done = SSL_do_handshake(x->ssl);
+		if (!is_over(&x->server))
+			x->server.status = tls_conn_handshake(x->server.conn);
+		if (x->server.status == TLS_FAILED)
+			shutdown(x->server.fd, SHUT_WR);
+		rig_turn(r);
+	}
+}
+
+void
+rig_stranger_fini(struct rig_stranger *x)
+{
+	tls_conn_free(&x->server.conn);
+	SSL_set_shutdown(x->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(x->ssl);
+	SSL_CTX_free(x->ctx);
+	close(x->server.fd);
+	close(x->fd);
+	ERR_clear_error();
+}
+
+char *
+rig_write_pem(const struct rig_cert *c)
+{
+	char *path = xstrdup("/tmp/postkeep-tls-XXXXXX");
+	int fd = mkstemp(path);
+	FILE *f = fdopen(fd, "w");
+
+	assert_non_null(f);
+	assert_int_equal(PEM_write_X509(f, c->x509), 1);
+	fclose(f);
+	return path;
 }

@@ -119,4 +119,38 @@ unsigned rig_pair_shake(struct rig *r, struct rig_pair *p);
 void	rig_pair_talk(struct rig_pair *p);
 void	rig_pair_fini(struct rig_pair *p);
 
+/* ---- the usual: a server for mx.example, a client without CAs ---- */
+
+struct rig_bench {
+	struct rig	 rig;
+	struct conf	*conf;
+	struct rig_cert	*cert;
+	struct tls_server *server;
+	struct tls_client *client;
+};
+
+void	rig_bench_init(struct rig_bench *b, enum rig_kind kind, const char *conf);
+void	rig_bench_fini(struct rig_bench *b);
+/* A handshake with e (NULL: level may) that must do on both ends. */
+void	rig_bench_shake(struct rig_bench *b, const char *name, const struct tls_expect *e,
+	    struct rig_pair *p_r);
+
+/* ---- any other client: OpenSSL's own against our server ---- */
+
+struct rig_stranger {
+	struct rig_end	 server;
+	SSL_CTX		*ctx;
+	SSL		*ssl;
+	int		 fd;
+	int		 done;		/* SSL_do_handshake's last answer */
+};
+
+/* ctx is made; set it up, then _start. */
+void	rig_stranger_init(struct rig_stranger *x);
+void	rig_stranger_start(struct rig_stranger *x, struct tls_server *s);
+void	rig_stranger_shake(struct rig *r, struct rig_stranger *x);
+void	rig_stranger_fini(struct rig_stranger *x);
+/* Writes a PEM file under a name of its own; the path is the caller's to free. */
+char	*rig_write_pem(const struct rig_cert *c);
+
 #endif
