@@ -207,8 +207,8 @@ put_errno(struct buf *why)
 {
 	buf_put_str(why, strerror(errno));
 	if (errno == EACCES || errno == EPERM)
-		buf_put_str(why, ": certd cannot read it now; `postkeep reload` tries again, and"
-		    " postkeep.conf(5) says under TLS CERTIFICATES which owner and mode it needs");
+		buf_put_str(why, ": certd cannot read it now: postkeep.conf(5) says under"
+		    " \"TLS certificates\" which owner and mode it needs");
 	return PK_ESYS;
 }
 

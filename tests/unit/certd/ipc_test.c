@@ -20,7 +20,6 @@ struct asker {
 	struct ipc_channel *ch;		/* NULL: closed by certd */
 	unsigned	 certificates, ready, tickets;
 	uint64_t	 key[4], flags[4];
-	char		 names[4][200];
 	int		 code;
 	size_t		 signature;
 	unsigned	 answers;
@@ -38,10 +37,8 @@ on_certificate(struct asker *a, const struct ipc_msg *m)
 	ipc_get_u64(&in, IPC_F_KEY, &a->key[i]);
 	ipc_get_range(&in, IPC_F_KIND, 0, TLS_KEY_KINDS - 1, &kind);
 	ipc_get_u64(&in, IPC_F_FLAGS, &a->flags[i]);
-	a->names[i][0] = '\0';
 	while (ipc_has(&in, IPC_F_NAME)) {
 		ipc_get_text(&in, IPC_F_NAME, 255, &name);
-		strncat(a->names[i], view_dup(name), 100);
 	}
 	while (ipc_has(&in, IPC_F_RDATA))
 		ipc_get_bytes(&in, IPC_F_RDATA, IPC_BODY_MAX, &der);
