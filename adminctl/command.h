@@ -145,6 +145,15 @@ int	run_table_build(const struct context *x, const json_t *args);
 int	run_queue_view(const struct context *x, const json_t *args);
 int	run_trace(const struct context *x, const json_t *args);
 int	run_queue_stats(const struct context *x, const json_t *args);
+int	run_domain_list(const struct context *x, const json_t *args);
+int	run_user_list(const struct context *x, const json_t *args);
+int	run_alias_list(const struct context *x, const json_t *args);
+int	run_app_password_list(const struct context *x, const json_t *args);
+int	run_user_add(const struct context *x, const json_t *args);
+int	run_user_password(const struct context *x, const json_t *args);
+int	run_auth_test(const struct context *x, const json_t *args);
+int	run_account_export(const struct context *x, const json_t *args);
+int	run_account_import(const struct context *x, const json_t *args);
 int	run_stats(const struct context *x, const json_t *args);
 
 #endif

@@ -115,6 +115,76 @@ static const struct command_arg shell_args[] = {
 	{ "shell", ARG_REQUIRED, "bash, zsh or fish" },
 	END_ARGS
 };
+static const struct command_arg domain_new_args[] = {
+	{ "domain", ARG_REQUIRED, "domain name" },
+	{ "quota", ARG_VALUE, "of users without one of their own: 500m, 2g; empty: none" },
+	{ "description", ARG_VALUE, "one line" },
+	END_ARGS
+};
+static const struct command_arg domain_delete_args[] = {
+	{ "domain", ARG_REQUIRED, "domain name" },
+	{ "force", ARG_FLAG, "with its users and aliases" },
+	END_ARGS
+};
+static const struct command_arg user_args[] = {
+	{ "user", ARG_REQUIRED, "user@domain" },
+	END_ARGS
+};
+static const struct command_arg user_add_args[] = {
+	{ "user", ARG_REQUIRED, "user@domain" },
+	{ "quota", ARG_VALUE, "500m, 2g" },
+	{ "mailbox", ARG_VALUE, "path below virtual_mailbox_base (default: domain/user)" },
+	{ "services", ARG_VALUE, "smtp, imap, api (default: all)" },
+	{ "senders", ARG_VALUE, "further addresses or @domains it may send as" },
+	{ "description", ARG_VALUE, "one line" },
+	{ "no-password", ARG_FLAG, "nobody logs in until there is one" },
+	END_ARGS
+};
+static const struct command_arg user_set_args[] = {
+	{ "user", ARG_REQUIRED, "user@domain" },
+	{ "quota", ARG_VALUE, "500m, 2g; an empty value removes it, here and below" },
+	{ "mailbox", ARG_VALUE, "path below virtual_mailbox_base" },
+	{ "services", ARG_VALUE, "smtp, imap, api" },
+	{ "senders", ARG_VALUE, "further addresses or @domains it may send as" },
+	{ "description", ARG_VALUE, "one line" },
+	{ "disable", ARG_FLAG, "may not log in" },
+	{ "enable", ARG_FLAG, "may again" },
+	END_ARGS
+};
+static const struct command_arg alias_add_args[] = {
+	{ "address", ARG_REQUIRED, "alias@domain, or @domain for all that are nothing else" },
+	{ "targets", ARG_REST, "addresses" },
+	{ "description", ARG_VALUE, "one line" },
+	END_ARGS
+};
+static const struct command_arg alias_args[] = {
+	{ "address", ARG_REQUIRED, "alias@domain or @domain" },
+	END_ARGS
+};
+static const struct command_arg app_add_args[] = {
+	{ "user", ARG_REQUIRED, "user@domain" },
+	{ "name", ARG_REQUIRED, "what it is for: phone" },
+	{ "services", ARG_VALUE, "smtp, imap, api (default: all)" },
+	END_ARGS
+};
+static const struct command_arg app_delete_args[] = {
+	{ "user", ARG_REQUIRED, "user@domain" },
+	{ "name", ARG_REQUIRED, "as app-password list shows it" },
+	END_ARGS
+};
+static const struct command_arg import_args[] = {
+	{ "file", ARG_OPTIONAL, "what account export wrote (default: standard input)" },
+	END_ARGS
+};
+static const struct command_arg auth_test_args[] = {
+	{ "user", ARG_REQUIRED, "as a client would write it" },
+	{ "service", ARG_VALUE, "smtp (default), imap or api" },
+	END_ARGS
+};
+static const struct command_arg failures_args[] = {
+	{ "name", ARG_OPTIONAL, "an address, a network or a user (default: all)" },
+	END_ARGS
+};
 static const struct command_arg watch_args[] = {
 	{ "watch", ARG_FLAG, "again every second, until interrupted" },
 	END_ARGS
@@ -200,6 +270,14 @@ static const struct column override_columns[] = {
 	END_COLUMNS
 };
 
+static const struct column failures_columns[] = {
+	{ "kind", "KIND", COL_TEXT },
+	{ "name", "NAME", COL_TEXT },
+	{ "count", "FAILURES", COL_NUMBER },
+	{ "age_ms", "LAST", COL_SPAN },
+	END_COLUMNS
+};
+
 #define ASK(role, verb)		IPC_ROLE_##role, verb
 #define HERE			IPC_ROLE_none, NULL
 
@@ -273,6 +351,55 @@ const struct command commands[] = {
 	    "Reads keys and certificates now; bad ones are named and the old ones stay" },
 	{ "tls ticket-keys rotate", ASK(certd, "tls ticket-keys rotate"), NULL, NULL, NULL, NULL,
 	    NULL, "Makes a new session ticket secret; the ones before still open tickets" },
+	{ "domain add", ASK(authd, "domain add"), domain_new_args, NULL, NULL, NULL, NULL,
+	    "Adds a domain to the accounts" },
+	{ "domain list", HERE, NULL, NULL, NULL, NULL, run_domain_list,
+	    "Lists the domains, with the number of users and aliases" },
+	{ "domain show", ASK(authd, "domain show"), domain_args, NULL, NULL, NULL, NULL,
+	    "Shows one domain" },
+	{ "domain set", ASK(authd, "domain set"), domain_new_args, NULL, NULL, NULL, NULL,
+	    "Changes a domain" },
+	{ "domain delete", ASK(authd, "domain delete"), domain_delete_args, NULL, NULL,
+	    "This removes the domain; mail in its mailboxes stays on disk.", NULL,
+	    "Removes a domain; with users or aliases only if forced" },
+	{ "user add", HERE, user_add_args, NULL, NULL, NULL, run_user_add,
+	    "Adds a user; the password is asked for, or read from standard input" },
+	{ "user list", HERE, domain_optional_args, NULL, NULL, NULL, run_user_list,
+	    "Lists the users, of a domain or all" },
+	{ "user show", ASK(authd, "user show"), user_args, NULL, NULL, NULL, NULL,
+	    "Shows one user, without hashes" },
+	{ "user set", ASK(authd, "user set"), user_set_args, NULL, NULL, NULL, NULL,
+	    "Changes a user" },
+	{ "user delete", ASK(authd, "user delete"), user_args, NULL, NULL,
+	    "This removes the user; mail in the mailbox stays on disk.", NULL, "Removes a user" },
+	{ "user password", HERE, user_args, NULL, NULL, NULL, run_user_password,
+	    "Sets a user's password, which is asked for, or read from standard input" },
+	{ "alias add", ASK(authd, "alias add"), alias_add_args, NULL, NULL, NULL, NULL,
+	    "Adds an address whose mail goes to others" },
+	{ "alias list", HERE, domain_optional_args, NULL, NULL, NULL, run_alias_list,
+	    "Lists the aliases, of a domain or all" },
+	{ "alias show", ASK(authd, "alias show"), alias_args, NULL, NULL, NULL, NULL,
+	    "Shows one alias" },
+	{ "alias set", ASK(authd, "alias set"), alias_add_args, NULL, NULL, NULL, NULL,
+	    "Changes where an alias goes" },
+	{ "alias delete", ASK(authd, "alias delete"), alias_args, NULL, NULL, NULL, NULL,
+	    "Removes an alias" },
+	{ "app-password add", ASK(authd, "app-password add"), app_add_args, NULL, NULL, NULL, NULL,
+	    "Makes a password for one program of a user, and prints it this once" },
+	{ "app-password list", HERE, user_args, NULL, NULL, NULL, run_app_password_list,
+	    "Lists a user's app passwords by name" },
+	{ "app-password delete", ASK(authd, "app-password delete"), app_delete_args, NULL, NULL,
+	    NULL, NULL, "Removes an app password" },
+	{ "account export", HERE, NULL, NULL, NULL, NULL, run_account_export,
+	    "Prints all accounts, with their hashes, as JSON, one a line" },
+	{ "account import", HERE, import_args, NULL, NULL, NULL, run_account_import,
+	    "Takes accounts as account export prints them; the same again changes nothing" },
+	{ "auth test", HERE, auth_test_args, NULL, NULL, NULL, run_auth_test,
+	    "Tries a login as a client would; the password is asked for" },
+	{ "auth failures list", ASK(authd, "auth failures list"), NULL, "failures",
+	    failures_columns, NULL, NULL, "Lists clients and accounts with failed logins" },
+	{ "auth failures clear", ASK(authd, "auth failures clear"), failures_args, NULL, NULL, NULL,
+	    NULL, "Forgives failed logins" },
 	{ "config show", HERE, config_show_args, NULL, NULL, NULL, run_config_show,
 	    "Prints parameters" },
 	{ "config check", HERE, NULL, NULL, NULL, NULL, run_config_check,

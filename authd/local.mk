@@ -5,6 +5,10 @@ authd_libauthd_a_SOURCES = \
 	authd/accounts.c \
 	authd/accounts.h \
 	authd/accounts_record.c \
+	authd/admin.c \
+	authd/admin.h \
+	authd/admin_change.c \
+	authd/admin_list.c \
 	authd/authd.h \
 	authd/authd_ipc.c \
 	authd/cache.c \

@@ -200,6 +200,8 @@ static const struct child_ops ops = {
 	.channel = authd_channel,
 	.reload = on_reload,
 	.drain = on_drain,
+	.admin = authd_admin,
+	.admin_closed = authd_admin_closed,
 	.message = on_message,
 };
 
