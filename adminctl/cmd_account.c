@@ -217,7 +217,8 @@ ask_with_password(const struct context *x, const json_t *args, const char *verb,
 		} else {
 			json_object_set_new(ask, "password", text);
 			status = client_ask(x, IPC_ROLE_authd, verb, ask, fn, arg);
-			explicit_bzero((void *)(uintptr_t)json_string_value(text), json_string_length(text));
+			explicit_bzero((void *)(uintptr_t)json_string_value(text),
+			    json_string_length(text));
 		}
 	}
 	explicit_bzero(password, sizeof(password));

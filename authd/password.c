@@ -259,7 +259,7 @@ password_is_weak(const char *hash, const char *scheme)
 	enum encoding e;
 
 	(void)scheme;
-	/* Both schemes of new hashes are as good as the other: no hash is made anew for the name. */
+	/* Either scheme of new hashes is good: none is made anew for its name. */
 	if (split(view_str(hash), &s, &e, &rest) != 0 || e != ENCODING_NONE)
 		return true;
 	if (s->verify == password_argon2_verify)

@@ -258,8 +258,9 @@ scram_keys(int digest, struct view password, struct view salt, uint64_t rounds, 
 	if (prepared.data != NULL)
 		explicit_bzero(prepared.data, prepared.cap);
 	buf_fini(&prepared);
-	if (error == 0 && (HMAC(md, salted, (int)size, (const uint8_t *)"Client Key", 10, key,
-	    NULL) == NULL || digest_of(digest, view_of((char *)key, size), VIEW_NONE, stored) != 0 ||
+	if (error == 0 &&
+	    (HMAC(md, salted, (int)size, (const uint8_t *)"Client Key", 10, key, NULL) == NULL ||
+	    digest_of(digest, view_of((char *)key, size), VIEW_NONE, stored) != 0 ||
 	    HMAC(md, salted, (int)size, (const uint8_t *)"Server Key", 10, server, NULL) == NULL))
 		error = PK_EUNSUPPORTED;
 	explicit_bzero(salted, sizeof(salted));
@@ -302,8 +303,8 @@ password_scram(const char *scheme, struct view password, struct buf *verifier_r)
 	if (password.len > PASSWORD_MAX)
 		return PK_ELIMIT;
 	arc4random_buf(salt, sizeof(salt));
-	error = scram_keys(digest, password, view_of(salt, sizeof(salt)), PASSWORD_SCRAM_ROUNDS, stored,
-	    server);
+	error = scram_keys(digest, password, view_of(salt, sizeof(salt)),
+	    PASSWORD_SCRAM_ROUNDS, stored, server);
 	if (error != 0)
 		return error;
 	buf_printf(verifier_r, "{%s}%d,", scheme, PASSWORD_SCRAM_ROUNDS);

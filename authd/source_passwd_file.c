@@ -229,7 +229,8 @@ passwd_file_open(const struct conf *conf, const char *arg, struct buf *why)
 	struct passwd_file *f;
 
 	if (arg[0] != '/') {
-		buf_printf(why, "auth_sources: passwd-file:%s: write a path that begins with /", arg);
+		buf_printf(why, "auth_sources: passwd-file:%s: write a path that begins with /",
+		    arg);
 		return NULL;
 	}
 	f = XNEW(struct passwd_file);

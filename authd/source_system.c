@@ -200,7 +200,8 @@ system_open(const struct conf *conf, const char *arg, struct buf *why)
 	if (!handle_open(&s->passwd, "/etc/passwd", why) ||
 	    !handle_open(&s->shadow, "/etc/shadow", why) || load(s) != 0) {
 		if (why->len == 0)
-			buf_put_str(why, "auth_sources: system: /etc/passwd, /etc/shadow: too long");
+			buf_put_str(why, "auth_sources: system: /etc/passwd or /etc/shadow cannot"
+			    " be read");
 		system_close(&s->source);
 		return NULL;
 	}

@@ -8,6 +8,7 @@ dist_man_MANS += man/deliver.8
 dist_man_MANS += man/lookupd.8
 dist_man_MANS += man/dnsd.8
 dist_man_MANS += man/certd.8
+dist_man_MANS += man/authd.8
 dist_man_MANS += man/postkeep-tables.5
 dist_man_MANS += man/smtpd.8
 dist_man_MANS += man/adminctl-json.5
