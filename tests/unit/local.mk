@@ -133,6 +133,7 @@ tests_unit_deliver_bounce_test_LDADD = deliver/libdeliver.a $(LDADD)
 UNIT_TESTS += tests/unit/authd/sasl_test
 tests_unit_authd_sasl_test_SOURCES = tests/unit/authd/sasl_test.c	\
 	tests/unit/authd/fake_verify.c tests/unit/authd/fake_verify.h
+tests_unit_authd_sasl_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
 CERTD_CERTS = tests/unit/certd/certs.c tests/unit/certd/certs.h
 UNIT_TESTS += tests/unit/certd/pem_test
 tests_unit_certd_pem_test_SOURCES = tests/unit/certd/pem_test.c $(CERTD_CERTS)
@@ -155,7 +156,6 @@ tests_unit_certd_expiry_test_LDADD = certd/libcertd.a $(LDADD)
 UNIT_TESTS += tests/unit/certd/ipc_test
 tests_unit_certd_ipc_test_SOURCES = tests/unit/certd/ipc_test.c $(CERTD_CERTS)
 tests_unit_certd_ipc_test_LDADD = certd/libcertd.a $(LDADD)
-tests_unit_authd_sasl_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
 if HAVE_OAUTH
 UNIT_TESTS += tests/unit/authd/oauth_test
 tests_unit_authd_oauth_test_SOURCES = tests/unit/authd/oauth_test.c	\
