@@ -7,16 +7,22 @@
  */
 #include "certd/certd.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "certd/expiry.h"
+#include "certd/signers.h"
 
 /* Twice this passes at most until a change is seen and has settled. */
 #define WATCH_MS	4000
 #define HOUR_MS		3600000
 /* Longer than any handshake that began with the old certificate (smtpd_starttls_timeout). */
 #define RETIRED_MS	600000
+
+/* More would only take turns with those who shake hands. */
+#define SIGNERS_MAX	4
 
 struct retired {
 	struct pair	*pair;
@@ -210,8 +216,21 @@ certd_tickets_rotate(struct certd *d)
 }
 
 void
+certd_leave(struct certd *d)
+{
+	d->leaving = true;
+	if (d->signers == NULL || signers_pending(d->signers) == 0)
+		child_exit(d->child, 0);
+}
+
+void
 certd_begin(struct certd *d)
 {
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cores > 1)
+		d->signers = signers_new(d->loop,
+		    cores < SIGNERS_MAX ? (unsigned)cores : SIGNERS_MAX, certd_job_done);
 	loop_timer_init(&d->watch_timer, on_watch, d);
 	loop_timer_init(&d->hour_timer, on_hour, d);
 	loop_timer_init(&d->ticket_timer, on_tickets, d);

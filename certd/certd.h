@@ -15,6 +15,8 @@
 
 struct retired;
 struct peer;
+struct sign_job;
+struct signers;
 
 struct certd {
 	struct child	*child;
@@ -28,8 +30,10 @@ struct certd {
 	TAILQ_HEAD(, peer) peers;
 	struct map	*reachable;	/* folders that may be read after the confinement */
 	struct loop_timer watch_timer, hour_timer, ticket_timer, retired_timer;
+	struct signers	*signers;	/* NULL: one core, everything is signed in the loop */
 	struct early_channels early;
 	bool		 ready;
+	bool		 leaving;	/* ends with the last signature that is owed */
 };
 
 /* ---- certd.c: loading, and what goes by the clock ---- */
@@ -41,6 +45,8 @@ void	certd_load_again(struct certd *d);
 /* Timers, and the channels that came too early. */
 void	certd_begin(struct certd *d);
 void	certd_tickets_init(struct certd *d, int fd);
+/* Ends the process when every signature that is owed was given. */
+void	certd_leave(struct certd *d);
 /* A new secret, said to everybody and kept. */
 void	certd_tickets_rotate(struct certd *d);
 /* Pairs that are in no set any more sign for those who were told of them. */
@@ -50,6 +56,8 @@ struct pair *certd_pair(const struct certd *d, uint64_t number);
 
 void	certd_channel(struct child *c, enum ipc_role peer, uint64_t instance, int fd);
 void	certd_open_early(struct certd *d);
+/* The signers' `done`. */
+void	certd_job_done(struct sign_job *j);
 void	certd_say_set(struct certd *d);
 void	certd_say_tickets(struct certd *d);
 /* Calls fn with the role's name for each role that has been told of this pair's use. */

@@ -12,11 +12,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "certd/certd.h"
-#include "certd/sign.h"
+#include "certd/signers.h"
 #include "sys/stats.h"
 
 /* One complaint in this time a channel: a loop of requests must not fill the log. */
 #define COMPLAINT_MS	10000
+/* Signatures under way a channel: more would be too late for their handshakes. */
+#define JOBS_MAX	2000
 
 struct peer {
 	struct certd	*d;
@@ -25,6 +27,8 @@ struct peer {
 	/* Token bucket in thousandths; full is one second's, and so a new one is. */
 	uint64_t	 tokens_milli, filled_ms;
 	uint64_t	 complained_ms;
+	size_t		 jobs;		/* with the signers */
+	bool		 closed;	/* freed with its last job */
 	TAILQ_ENTRY(peer) link;
 };
 
@@ -188,28 +192,64 @@ decode(const struct ipc_msg *m, struct request *r)
 }
 
 static int
+answer_job(struct peer *p, const struct sign_job *j)
+{
+	if (j->error != 0)
+		return refuse(p, j->id, PK_EIO, "a signature that OpenSSL cannot make");
+	stats_add(STATS_C_certd_signatures, 1);
+	stats_observe(STATS_H_certd_sign_us, (clock_mono_ns() - j->start_ns) / 1000);
+	return answer(p, j->id, 0, view_of((const char *)j->signature, j->len));
+}
+
+static void
+job_free(struct sign_job *j)
+{
+	pair_unref(&j->pair);
+	buf_fini(&j->tbs);
+	xfree(j);
+}
+
+void
+certd_job_done(struct sign_job *j)
+{
+	struct peer *p = j->arg;
+	struct certd *d = p->d;
+
+	p->jobs--;
+	if (!p->closed)
+		(void)answer_job(p, j);
+	else if (p->jobs == 0)
+		xfree(p);
+	job_free(j);
+	if (d->leaving && signers_pending(d->signers) == 0)
+		child_exit(d->child, 0);
+}
+
+static int
 sign(struct peer *p, uint32_t id, const struct request *r, struct pair *pair)
 {
-	uint64_t start_ns = clock_mono_ns();
+	struct sign_job *j = XNEW(struct sign_job);
 	const char *why = "";
-	uint8_t sig[SIGN_MAX];
-	size_t len = 0;
-	struct buf tbs;
 	int error;
 
-	buf_init(&tbs, IPC_BODY_MAX);
-	error = sign_prepare(pair, (enum tls_sign_kind)r->kind, (unsigned)r->scheme, r->data,
-	    &tbs, &why);
+	j->arg = p;
+	j->id = id;
+	j->start_ns = clock_mono_ns();
+	j->scheme = (unsigned)r->scheme;
+	j->pair = pair_ref(pair);
+	buf_init(&j->tbs, IPC_BODY_MAX);
+	error = sign_prepare(pair, (enum tls_sign_kind)r->kind, j->scheme, r->data, &j->tbs, &why);
 	if (error != 0) {
 		error = refuse(p, id, PK_EPERM, why);
-	} else if (sign_do(pair, (unsigned)r->scheme, buf_view(&tbs), sig, &len) != 0) {
-		error = refuse(p, id, PK_EIO, "a signature that OpenSSL cannot make");
+	} else if (p->d->signers != NULL && pair->kind == TLS_KEY_RSA) {
+		p->jobs++;
+		signers_put(p->d->signers, j);
+		return 0;
 	} else {
-		stats_add(STATS_C_certd_signatures, 1);
-		error = answer(p, id, 0, view_of((const char *)sig, len));
-		stats_observe(STATS_H_certd_sign_us, (clock_mono_ns() - start_ns) / 1000);
+		j->error = sign_do(pair, j->scheme, buf_view(&j->tbs), j->signature, &j->len);
+		error = answer_job(p, j);
 	}
-	buf_fini(&tbs);
+	job_free(j);
 	return error;
 }
 
@@ -229,7 +269,7 @@ on_message(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
 	pair = certd_pair(p->d, r.key);
 	if (pair == NULL || (pair->flags & p->flags) == 0)
 		return refuse(p, m->id, PK_ENOENT, "a key that there is not");
-	if (!take_token(p))
+	if (p->jobs >= JOBS_MAX || !take_token(p))
 		return refuse(p, m->id, PK_EBUSY, "more signatures than tls_key_rate_limit allows");
 	return sign(p, m->id, &r, pair);
 }
@@ -242,7 +282,9 @@ on_closed(struct ipc_channel *ch, int why, void *arg)
 	(void)ch;
 	(void)why;
 	TAILQ_REMOVE(&p->d->peers, p, link);
-	xfree(p);
+	p->closed = true;
+	if (p->jobs == 0)
+		xfree(p);
 }
 
 static const struct ipc_channel_ops channel_ops = {

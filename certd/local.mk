@@ -22,6 +22,8 @@ certd_libcertd_a_SOURCES = \
 	certd/set.h \
 	certd/sign.c \
 	certd/sign.h \
+	certd/signers.c \
+	certd/signers.h \
 	certd/tickets.c \
 	certd/tickets.h \
 	certd/watch.c \

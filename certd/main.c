@@ -41,15 +41,14 @@ on_reload(struct child *c, const struct conf *old)
 	log_info("%s is not in what this process was confined to: it ends, and the next one"
 	    " may read it", path);
 	xfree(path);
-	child_exit(c, 0);
+	certd_leave(d);
 }
 
-/* Every signature is answered within its turn: nothing is open. */
 static void
 on_drain(struct child *c, uint64_t grace_ms)
 {
 	(void)grace_ms;
-	child_exit(c, 0);
+	certd_leave(child_arg(c));
 }
 
 static const struct child_ops ops = {
@@ -103,7 +102,7 @@ main(int argc, char **argv)
 	struct child_spec spec = { .role = IPC_ROLE_certd, .ops = &ops, .arg = &d };
 	struct sandbox_spec sandbox = {
 		.user = ipc_role_user(IPC_ROLE_certd),
-		.needs = SANDBOX_ACCEPT | SANDBOX_FILES_READ,
+		.needs = SANDBOX_ACCEPT | SANDBOX_FILES_READ | SANDBOX_THREADS,
 	};
 
 	TAILQ_INIT(&d.retired);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "certd/certd.h"
+#include "certd/signers.h"
 #include "tests/unit/certd/certs.h"
 
 static struct loop *loop;
@@ -333,6 +334,47 @@ a_new_pair_is_said_and_the_old_one_still_signs(void **state)
 	turn(3);
 }
 
+/* RSA in threads: answered in any order, not at all to who is gone. */
+static void
+threads_sign(void **state)
+{
+	X509 *x = certs_self(certs_key(KEY_RSA, 0));
+	static const char zeroes[32];
+	struct asker a, gone;
+	struct ipc_out o;
+	unsigned i;
+
+	(void)state;
+	(void)certs_write("server.pem", "kc", certs_key(KEY_RSA, 0), x);
+	X509_free(x);
+	certd_load_again(&d);
+	d.signers = signers_new(loop, 3, certd_job_done);
+	open_asker(&a, IPC_ROLE_smtpd);
+	open_asker(&gone, IPC_ROLE_submission);
+	for (i = 0; i < 60; i++) {
+		ipc_out_init(&o, IPC_KEY_SIGN);
+		ipc_put_u64(&o, IPC_F_KEY, a.key[0]);
+		ipc_put_u64(&o, IPC_F_KIND, TLS_SIGN_13_SERVER);
+		ipc_put_u64(&o, IPC_F_SCHEME, 0x0804 + i % 3);
+		ipc_put_bytes(&o, IPC_F_DATA, view_of(zeroes, sizeof(zeroes)));
+		(void)ipc_call(i % 2 == 0 ? a.ch : gone.ch, &o, 0, on_signed,
+		    i % 2 == 0 ? &a : &gone);
+	}
+	a.code = 99;
+	/* Both ends look once: certd has the jobs. */
+	turn(2);
+	ipc_channel_free(&gone.ch);
+	for (i = 0; i < 2000 && (a.answers < 30 || signers_pending(d.signers) > 0); i++)
+		loop_turn(loop, 5);
+	assert_int_equal(a.answers, 30);
+	assert_int_equal(a.code, 0);
+	assert_int_equal(a.signature, 256);
+	assert_int_equal(signers_pending(d.signers), 0);
+	ipc_channel_free(&a.ch);
+	turn(3);
+	signers_free(&d.signers);
+}
+
 int
 main(void)
 {
@@ -343,6 +385,7 @@ main(void)
 		cmocka_unit_test(A24_a_lie_closes_its_own_channel),
 		cmocka_unit_test(a_new_pair_is_said_and_the_old_one_still_signs),
 		cmocka_unit_test(A24_rate_is_limited_a_channel),
+		cmocka_unit_test(threads_sign),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL) != 0;
