@@ -209,10 +209,13 @@ listeners_remove(struct listeners *all, const char *name)
 void
 listeners_configure(struct listeners *all, const struct conf *conf)
 {
+	bool first = all->set == NULL;
 	struct listener *l;
 
 	policy_set_unref(&all->set);
 	all->set = policy_set_new(conf);
+	if (first && all->w->keys != NULL)
+		policy_read_files(all->set, all->w->keys);
 	TAILQ_FOREACH(l, &all->list, link)
 		start(l);
 }

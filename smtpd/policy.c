@@ -330,6 +330,29 @@ set_tls(struct policy *p, struct tls_keys *keys)
 	buf_fini(&why);
 }
 
+void
+policy_read_files(const struct policy_set *set, struct tls_keys *keys)
+{
+	struct view rest = view_str(set->conf->listeners), item;
+	struct conf_listener l;
+	struct tls_server *tls;
+	struct buf why;
+	char *name;
+
+	buf_init(&why, 1024);
+	while (conf_list_next(&rest, &item)) {
+		if (!conf_listener_parse(item, &l))
+			continue;
+		name = view_dup(l.name);
+		buf_reset(&why);
+		/* What is wrong is said when the listener is there. */
+		tls = tls_server_new(keys, conf_scope(set->conf, name), name, &why);
+		tls_server_unref(&tls);
+		xfree(name);
+	}
+	buf_fini(&why);
+}
+
 struct policy *
 policy_new(struct policy_set *set, const char *listener, enum child_listener_class class,
     struct tls_keys *keys)

@@ -80,6 +80,11 @@ struct policy_set {
 struct policy_set *policy_set_new(const struct conf *conf);
 void	policy_set_unref(struct policy_set **set);
 /*
+ * Before the confinement: reads the files that any listener's TLS needs, which
+ * lib/net/tls keeps. Listeners come later, when files are out of reach.
+ */
+void	policy_read_files(const struct policy_set *set, struct tls_keys *keys);
+/*
  * keys: the process's, NULL: no TLS. With a TLS value that cannot be used the
  * policy has tls_bad and offers none (level encrypt still demands it).
  */

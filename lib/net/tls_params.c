@@ -373,10 +373,10 @@ load_system(X509_STORE *store)
 	(void)load_folder(store, X509_get_default_cert_dir());
 }
 
-X509_STORE *
-tls_params_trust(const char *file_param, const char *file,
-    const char *path_param, const char *path, bool append_default,
-    STACK_OF(X509_NAME) **names_r, struct buf *why)
+static X509_STORE *
+read_trust(const char *file_param, const char *file, const char *path_param,
+    const char *path, bool append_default, STACK_OF(X509_NAME) **names_r,
+    struct buf *why)
 {
 	X509_STORE *store = X509_STORE_new();
 	STACK_OF(X509_NAME) *names = NULL;
@@ -407,4 +407,47 @@ bad:
 	sk_X509_NAME_pop_free(names, X509_NAME_free);
 	X509_STORE_free(store);
 	return NULL;
+}
+
+/*
+ * What was read stays for the life of the process: at a reload the files are
+ * out of reach, and a change of their names is a restart.
+ */
+struct trust {
+	char		*key;
+	X509_STORE	*store;
+	STACK_OF(X509_NAME) *names;
+	struct trust	*next;
+};
+static struct trust *trusts;
+
+X509_STORE *
+tls_params_trust(const char *file_param, const char *file,
+    const char *path_param, const char *path, bool append_default,
+    STACK_OF(X509_NAME) **names_r, struct buf *why)
+{
+	char *key = xasprintf("%s|%s|%d", file, path, append_default);
+	struct trust *t;
+
+	for (t = trusts; t != NULL && strcmp(t->key, key) != 0; t = t->next)
+		;
+	if (t == NULL) {
+		t = XNEW(struct trust);
+		t->store = read_trust(file_param, file, path_param, path, append_default,
+		    &t->names, why);
+		if (t->store == NULL) {
+			xfree(t);
+			xfree(key);
+			return NULL;
+		}
+		t->key = key;
+		t->next = trusts;
+		trusts = t;
+	} else {
+		xfree(key);
+	}
+	(void)X509_STORE_up_ref(t->store);
+	if (names_r != NULL)
+		*names_r = SSL_dup_CA_list(t->names);
+	return t->store;
 }
