@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: ISC
 """TLS of clients that come to us: STARTTLS, implicit TLS, certificates, tickets (A3, A4, A20)."""
+import json
 import os
 import re
+import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -220,13 +221,20 @@ def test_names_and_kinds_of_keys():
             assert re.search("Peer signature type: .*" + word, out, re.I), (kind, out)
 
 
-def s_client(s, *args, stdin="QUIT\r\n", port=None):
+def s_client(s, *args, lines=("QUIT",), port=None):
     """What openssl s_client says of a connection (STARTTLS, or to the port with implicit TLS)."""
     how = ["-starttls", "smtp"] if port is None else []
-    r = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % (port or s.port),
-                        *how, "-crlf", *args], input=stdin, text=True, capture_output=True,
-                       timeout=20)
-    return r.stdout + r.stderr
+    p = subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:%d" % (port or s.port),
+                          *how, "-crlf", *args], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        for line in lines:
+            time.sleep(0.3)
+            p.stdin.write(line.encode() + b"\n")
+            p.stdin.flush()
+    except BrokenPipeError:
+        pass
+    return p.communicate(timeout=20)[0].decode("utf-8", "replace")
 
 
 def test_a_bad_value_at_reload_changes_nothing():
@@ -492,23 +500,15 @@ def test_A4_alpn():
 
 def test_renegotiation_and_early_data_are_refused():
     with TlsSuite() as s:
-        p = subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:%d" % s.tls_port,
-                              "-tls1_2", "-crlf"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT)
-        s.wait_log("TLS connection established")
-        p.stdin.write(b"R\n")
-        p.stdin.flush()
-        time.sleep(0.5)
-        out = p.communicate(b"NOOP\nQUIT\n", timeout=20)[0]
-        assert b"RENEGOTIATING" in out and b"no renegotiation" in out, out
+        out = s_client(s, "-tls1_2", port=s.tls_port, lines=["R", "NOOP", "QUIT"])
+        assert "RENEGOTIATING" in out and "no renegotiation" in out, out
         assert s.log().count("TLS connection established") == 1
         # TLS 1.3: a ticket that promises early data is never given.
         saved = os.path.join(s.dir, "session")
         early = os.path.join(s.dir, "early")
         with open(early, "w") as f:
             f.write("EHLO early.test\r\n")
-        s_client(s, "-tls1_3", "-sess_out", saved, port=s.tls_port,
-                 stdin="EHLO x\r\nNOOP\r\nQUIT\r\n")
+        s_client(s, "-tls1_3", "-sess_out", saved, port=s.tls_port, lines=["EHLO x", "QUIT"])
         assert os.path.exists(saved)
         out = s_client(s, "-tls1_3", "-sess_in", saved, "-early_data", early, port=s.tls_port)
         assert re.search("Early data was (not sent|rejected)", out), out
@@ -659,8 +659,9 @@ def test_pregreet():
             assert c.reply()[0] == 220
             assert c.reply() == (550, "5.5.1 Protocol error")
             assert c.cmd("MAIL FROM:<a@b.test>") == (550, "5.5.1 Protocol error")
-            c.raw(b"BDAT 6 LAST\r\nQUIT\r\n")
-            assert c.reply()[0] == 550
+            c.raw(b"BDAT 6 LAST\r\n")
+            time.sleep(0.05)
+            assert c.cmd("QUIT")[0] == 550          # the chunk's bytes
             assert c.cmd("NOOP")[0] == 550
             assert c.cmd("QUIT")[0] == 221
         s.wait_log(r"PREGREET 17 after [0-2]\.\d\d from \[127\.0\.0\.1\]:\d+: "
@@ -683,3 +684,73 @@ def test_pregreet():
             s.client().close()
             return time.monotonic() - began < 1
         wait_for("our own are not kept waiting", at_once)
+
+
+# ---- what scanners say ----
+
+def test_testssl_finds_nothing_weak():
+    """
+    Of what it calls low, CBC stays: clients that know no AEAD cipher would send
+    in clear text instead (OpenSSL's CBC takes the same time for any padding).
+    """
+    if not shutil.which("testssl"):
+        raise Skip("no testssl.sh")
+    with TlsSuite(kinds=("ec", "rsa")) as s:
+        for how in (["-t", "smtp", "127.0.0.1:%d" % s.port], ["127.0.0.1:%d" % s.tls_port]):
+            found = os.path.join(s.dir, "testssl.json")
+            if os.path.exists(found):
+                os.unlink(found)
+            subprocess.run(["timeout", "100", "testssl", "--fast", "--warnings", "off", "--color",
+                            "0", "--ip", "one", "--jsonfile", found, "-p", "-s", "-U", *how],
+                           capture_output=True, stdin=subprocess.DEVNULL)
+            with open(found, encoding="utf-8") as f:
+                rows = json.load(f)
+            ids = {r["id"] for r in rows}
+            assert {"TLS1_3", "heartbleed", "cipherlist_NULL", "secure_client_renego"} <= ids, ids
+            bad = {r["id"] for r in rows
+                   if r["severity"] in ("LOW", "MEDIUM", "HIGH", "CRITICAL")}
+            assert bad <= {"cipherlist_AVERAGE", "cipherlist_OBSOLETED", "LUCKY13"}, bad
+
+
+def test_sslscan_finds_nothing_weak():
+    if not shutil.which("sslscan"):
+        raise Skip("no sslscan")
+    with TlsSuite(kinds=("ec", "rsa")) as s:
+        out = subprocess.run(["sslscan", "--no-colour", "--starttls-smtp",
+                              "127.0.0.1:%d" % s.port], capture_output=True, text=True,
+                             timeout=100).stdout
+        assert re.search(r"TLSv1\.3\s+enabled", out), out
+        for version in ("SSLv2", "SSLv3", r"TLSv1\.0", r"TLSv1\.1"):
+            assert re.search(version + r"\s+disabled", out), out
+        assert "Session renegotiation not supported" in out
+        accepted = re.findall(r"(?:Accepted|Preferred)\s+\S+\s+(\d+) bits\s+(\S+)", out)
+        assert len(accepted) > 5
+        for bits, cipher in accepted:
+            assert int(bits) >= 128 and not re.search("RC4|DES|NULL|EXP|ADH|AECDH|MD5", cipher)
+            assert cipher.startswith(("TLS_", "ECDHE-")), "no forward secrecy: " + cipher
+
+
+# ---- replacing workers ----
+
+def test_drain_and_upgrade_with_open_sessions():
+    with TlsSuite() as s:
+        before = s.pid_of("smtpd")
+        idle, busy = s.secure(), s.secure(context(**TLS12))
+        busy.expect(250, "MAIL FROM:<a@src.test>")
+        busy.expect(250, "RCPT TO:<alice@example.test>")
+        half = s.client()
+        half.ehlo()
+        half.expect(220, "STARTTLS")
+        s.adminctl("system", "upgrade")
+        wait_for("new workers", lambda: set(s.pid_of("smtpd")) - set(before))
+        s.secure().close()                          # nobody is refused meanwhile
+        half.secure(context(), NAME)                # the handshake goes on where it began
+        half.ehlo()
+        code, text = busy.data(HELLO)
+        assert code == 250, text
+        idle.expect(250, "NOOP")
+        half.expect(250, "NOOP")
+        s.wait_mail("alice")
+        busy.expect(221, "QUIT")
+        s.stop()
+        assert idle.closed()
