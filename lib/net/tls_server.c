@@ -31,6 +31,15 @@
  */
 #define NEVER		":!aNULL:!kRSA:!kDHE:!kPSK:!kRSAPSK:!kDHEPSK:!kECDHEPSK:!SRP"
 
+/*
+ * What certd signs with. Without a list OpenSSL would also choose SHA-224 for
+ * a client that likes it best.
+ */
+#define SIGNATURES							\
+	"ECDSA+SHA256:ed25519:ECDSA+SHA384:ECDSA+SHA512:"		\
+	"RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"			\
+	"RSA+SHA256:RSA+SHA384:RSA+SHA512"
+
 /* A context with the certificates of one name. */
 struct tls_family {
 	const struct tls_group *group;
@@ -273,18 +282,17 @@ static SSL_CTX *
 context_new(const struct tls_server *s)
 {
 	SSL_CTX *ctx = SSL_CTX_new_ex(tls_library()->ctx, NULL, TLS_server_method());
-	bool old = s->protocols.least < TLS1_2_VERSION;
 
 	if (ctx == NULL)
 		return NULL;
-	/* TLS 1.0 and 1.1 sign with SHA-1, which level 1 refuses. */
 	SSL_CTX_set_security_level(ctx,
-	    old || strstr(s->ciphers, "eNULL:") == s->ciphers ? 0 : 1);
+	    strncmp(s->ciphers, "eNULL:", 6) == 0 ? 0 : 1);
 	set_options(s, ctx);
 	set_callbacks(s, ctx);
 	if (SSL_CTX_set_min_proto_version(ctx, s->protocols.least) == 1 &&
 	    SSL_CTX_set_max_proto_version(ctx, s->protocols.greatest) == 1 &&
 	    SSL_CTX_set_cipher_list(ctx, s->ciphers) == 1 &&
+	    SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == 1 &&
 	    (s->curves[0] == '\0' ||
 		SSL_CTX_set1_groups_list(ctx, s->curves) == 1) &&
 	    SSL_CTX_set_session_id_context(ctx, s->id, sizeof(s->id)) == 1)
@@ -400,6 +408,20 @@ read_ciphers(struct tls_server *s, const struct conf *conf, struct buf *why)
 	return error;
 }
 
+/* TLS 1.0 and 1.1 sign with SHA-1, which certd does not. */
+static int
+read_protocols(struct tls_server *s, const char *param, const char *value,
+    struct buf *why)
+{
+	char *words = xasprintf("%s >=TLSv1.2", value);
+	int error = tls_params_protocols(param, value, &s->protocols, why);
+
+	if (error == 0 && s->protocols.least < TLS1_2_VERSION)
+		error = tls_params_protocols(param, words, &s->protocols, why);
+	xfree(words);
+	return error;
+}
+
 static int
 read_words(struct tls_server *s, const struct conf *conf, struct buf *why)
 {
@@ -407,11 +429,9 @@ read_words(struct tls_server *s, const struct conf *conf, struct buf *why)
 	struct buf list;
 	int error;
 
-	error = must ?
-	    tls_params_protocols("smtpd_tls_mandatory_protocols",
-		conf->smtpd_tls_mandatory_protocols, &s->protocols, why) :
-	    tls_params_protocols("smtpd_tls_protocols",
-		conf->smtpd_tls_protocols, &s->protocols, why);
+	error = read_protocols(s, must ? "smtpd_tls_mandatory_protocols" :
+	    "smtpd_tls_protocols", must ? conf->smtpd_tls_mandatory_protocols :
+	    conf->smtpd_tls_protocols, why);
 	if (error == 0)
 		error = read_ciphers(s, conf, why);
 	if (error != 0)

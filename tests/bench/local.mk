@@ -7,3 +7,5 @@ noinst_PROGRAMS += tests/bench/record_append
 tests_bench_record_append_LDADD = $(LIBS_CORE)
 noinst_PROGRAMS += tests/bench/slowsink
 tests_bench_slowsink_LDADD = $(LIBS_CORE)
+noinst_PROGRAMS += tests/bench/tls_handshake
+tests_bench_tls_handshake_LDADD = $(LIBS_CORE)

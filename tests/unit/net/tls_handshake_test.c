@@ -164,7 +164,7 @@ test_two_kinds_for_a_name(void **state)
 		{ "RSA-PSS+SHA256", TLS1_3_VERSION, 0x0804 },
 		{ "RSA+SHA256", TLS1_2_VERSION, 0x0401 },
 		{ "RSA-PSS+SHA384", TLS1_2_VERSION, 0x0805 },
-		{ "ECDSA+SHA384", TLS1_2_VERSION, 0x0503 },
+		{ "RSA+SHA224:RSA+SHA256", TLS1_2_VERSION, 0x0401 },
 	};
 	struct rig_spec spec = { .cn = "mx.example" };
 	struct rig_stranger x;
@@ -539,7 +539,8 @@ test_old_versions_and_weak_ciphers(void **state)
 	size_t i;
 
 	(void)state;
-	rig_bench_init(&b, RIG_RSA, "smtpd_tls_ciphers = high\n");
+	rig_bench_init(&b, RIG_RSA, "smtpd_tls_ciphers = high\n"
+	    "smtpd_tls_protocols = !SSLv2 !SSLv3\n");
 	for (i = 0; i < NELEMS(rows); i++) {
 		rig_stranger_init(&x);
 		SSL_CTX_set_min_proto_version(x.ctx, rows[i].version);

@@ -5,8 +5,12 @@
  */
 #include "tests/unit/net/tls_rig.h"
 
+#include <sys/wait.h>
+
 #include <string.h>
 #include <unistd.h>
+
+#include "sys/sandbox.h"
 
 static const char *const versions[] = {
 	"smtp_tls_protocols = TLSv1.3\n", "smtp_tls_protocols = TLSv1.2\n",
@@ -416,7 +420,100 @@ test_observer(void **state)
 	rig_bench_fini(&b);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_A24_certd_that_does_not_sign),
+/* ---- in smtpd's confinement ---- */
+
+struct confined {
+	struct rig_bench b;
+	struct rig_cert	*rsa;
+	struct tls_client *client;
+};
+
+/* Everything that happens later: nothing may be opened for it. */
+static void
+shake_confined(void *arg)
+{
+	static const char *const names[] = { "x.w.example" };
+	struct sandbox_spec spec = { .needs = SANDBOX_ACCEPT | SANDBOX_APPEND };
+	struct tls_expect e = { .level = TLS_LEVEL_SECURE, .sni = "x.w.example",
+		.names = names, .nnames = 1, .session_key = "k" };
+	struct sandbox_report report;
+	struct confined *c = arg;
+	const char *what = "";
+	struct rig_pair p;
+	struct buf print;
+	unsigned i;
+
+	if (geteuid() == 0)
+		spec.user = "nobody";
+	else
+		spec.development = true;
+	buf_init(&print, 1000);
+	if (sandbox_enter(&spec, &report, &what) != 0 || !report.seccomp)
+		_exit(2);
+	/* A new set, contexts for a name, another policy's ciphers. */
+	rig_say(&c->b.rig, c->b.cert, CERT_SERVER | CERT_DEFAULT, NULL, NULL);
+	rig_say(&c->b.rig, c->rsa, CERT_SERVER, "*.w.example", NULL);
+	rig_say(&c->b.rig, c->b.cert, CERT_CLIENT, NULL, NULL);
+	rig_ready(&c->b.rig);
+	rig_tickets(&c->b.rig, 2, 5);
+	for (i = 0; i < 6; i++) {
+		e.protocols = i % 2 == 0 ? "TLSv1.3" : "TLSv1.2";
+		e.level = i < 4 ? TLS_LEVEL_SECURE : TLS_LEVEL_ENCRYPT;
+		rig_pair_init(&p, c->b.server, c->client, &e);
+		rig_pair_shake(&c->b.rig, &p);
+		if (p.server.status != TLS_DONE || p.client.status != TLS_DONE)
+			_exit(3);
+		rig_pair_talk(&p);
+		if (tls_conn_fingerprint(p.server.conn, "sha512", &print) != 0 ||
+		    tls_conn_trust(p.client.conn) != TLS_TRUST_UNTRUSTED)
+			_exit(4);
+		tls_conn_describe(p.server.conn, &print);
+		tls_conn_shutdown(p.client.conn);
+		rig_pair_fini(&p);
+	}
+	/* And one that fails, with words. */
+	e.protocols = "TLSv1.2";
+	e.session_key = NULL;
+	c->b.rig.mood = RIG_LIES;
+	rig_pair_init(&p, c->b.server, c->client, &e);
+	rig_pair_shake(&c->b.rig, &p);
+	if (p.client.status != TLS_FAILED || tls_conn_error(p.client.conn)[0] == '\0')
+		_exit(5);
+	_exit(0);
+}
+
+static void
+test_A24_everything_within_the_confinement(void **state)
+{
+	struct rig_spec spec = { .cn = "w" };
+	struct confined c;
+	struct buf why;
+	int status;
+
+	(void)state;
+#ifdef PK_SANITIZERS
+	print_message("# the sanitizers' runtime needs what is refused\n");
+	skip();
+#endif
+	unit_skip_under_valgrind("its runtime needs what is refused");
+	rig_bench_init(&c.b, RIG_P256, "smtpd_tls_ask_ccert = yes\n");
+	c.rsa = rig_cert_new(RIG_RSA, 0, &spec);
+	buf_init(&why, 1000);
+	c.client = tls_client_new(c.b.rig.keys, c.b.conf, &why);
+	assert_non_null(c.client);
+	rig_spares(8);
+	status = unit_run_forked(shake_confined, &c);
+	rig_spares(0);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	tls_client_unref(&c.client);
+	rig_cert_free(&c.rsa);
+	rig_bench_fini(&c.b);
+	buf_fini(&why);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_A24_everything_within_the_confinement),
+    cmocka_unit_test(test_A24_certd_that_does_not_sign),
     cmocka_unit_test(test_A24_certd_that_lies), cmocka_unit_test(test_late_signature),
     cmocka_unit_test(test_cancelled), cmocka_unit_test(test_keys_go_first),
     cmocka_unit_test(test_more_than_fibres), cmocka_unit_test(test_without_certificate),

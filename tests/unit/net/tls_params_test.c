@@ -68,6 +68,10 @@ test_wrong_words(void **state)
 		{ "smtpd_tls_security_level = encrypt\n"
 		  "smtpd_tls_mandatory_protocols = SSLv9\n",
 		    "smtpd_tls_mandatory_protocols: \"SSLv9\"", NULL },
+		/* A server of ours has no SHA-1 signatures: nothing below TLS 1.2. */
+		{ "smtpd_tls_protocols = TLSv1.1\n",
+		    "smtpd_tls_protocols: \"TLSv1.1 >=TLSv1.2\" leaves no protocol", NULL },
+		{ "smtpd_tls_protocols = !SSLv2, !SSLv3\n", NULL, NULL },
 		{ "smtpd_tls_exclude_ciphers = aNULL, NONSENSE\n",
 		    "smtpd_tls_exclude_ciphers: \"NONSENSE\"", NULL },
 		{ "smtpd_tls_exclude_ciphers = RC4;DES\n",

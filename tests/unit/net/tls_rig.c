@@ -427,6 +427,36 @@ on_wake(void *arg)
 	e->wakes++;
 }
 
+#define SPARES_MAX	20
+
+static int spares[SPARES_MAX][2];
+static unsigned nspares;
+
+static void
+make_pair(int sv_r[2])
+{
+	if (nspares > 0) {
+		nspares--;
+		memcpy(sv_r, spares[nspares], sizeof(spares[0]));
+		return;
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv_r),
+	    0);
+}
+
+void
+rig_spares(unsigned n)
+{
+	int made[SPARES_MAX][2];
+	unsigned i;
+
+	assert_true(n <= SPARES_MAX);
+	for (i = 0; i < n; i++)
+		make_pair(made[i]);
+	memcpy(spares, made, sizeof(made));
+	nspares = n;
+}
+
 void
 rig_pair_init(struct rig_pair *p, struct tls_server *s, struct tls_client *c,
     const struct tls_expect *e)
@@ -434,7 +464,7 @@ rig_pair_init(struct rig_pair *p, struct tls_server *s, struct tls_client *c,
 	int sv[2];
 
 	memset(p, 0, sizeof(*p));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	make_pair(sv);
 	p->server.fd = sv[0];
 	p->client.fd = sv[1];
 	p->server.status = p->client.status = TLS_WANT_READ;

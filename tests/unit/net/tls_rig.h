@@ -111,6 +111,8 @@ struct rig_pair {
 	struct rig_end	server, client;
 };
 
+/* Makes n socket pairs now, for rig_pair_init() in a process that can make none. */
+void	rig_spares(unsigned n);
 void	rig_pair_init(struct rig_pair *p, struct tls_server *s, struct tls_client *c,
 	    const struct tls_expect *e);
 /* Handshakes until both are done or failed; the number of rounds. */
