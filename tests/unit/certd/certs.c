@@ -6,6 +6,7 @@
 
 #include "tests/unit/certd/certs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -107,9 +108,14 @@ static bool made;
 static void
 remove_dir(void)
 {
-	char *argv[] = { (char *)(uintptr_t)"rm", (char *)(uintptr_t)"-rf", dir, NULL };
+	struct dirent *e;
+	DIR *d = opendir(dir);
 
-	execv("/bin/rm", argv);
+	while (d != NULL && (e = readdir(d)) != NULL)
+		(void)unlinkat(dirfd(d), e->d_name, 0);
+	if (d != NULL)
+		closedir(d);
+	(void)rmdir(dir);
 }
 
 const char *

@@ -10,6 +10,8 @@
 #include "certd/set.h"
 #include "tests/unit/certd/certs.h"
 
+static struct conf *configure(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 static struct conf *
 configure(const char *fmt, ...)
 {
