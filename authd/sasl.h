@@ -43,7 +43,7 @@ int	sasl_init(struct authd *d, struct buf *why);
 /* d->conf is a new one. On failure what was in force stays. */
 int	sasl_reload(struct authd *d, struct buf *why);
 void	sasl_fini(struct authd *d);
-/* What made-up verifiers derive from: the same in all authd, so that none is told from a real one. */
+/* What made-up verifiers derive from: the same in all authd, and after each start. */
 void	sasl_set_secret(struct authd *d, const unsigned char key[32]);
 /* What confinement must leave open for it: files of keys, token services. */
 void	sasl_needs(const struct conf *conf, struct sandbox_spec *spec);

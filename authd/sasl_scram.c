@@ -101,7 +101,8 @@ tell_missing(struct sasl *s, const char *login, bool unusable)
 		return;
 	map_put(told, view_str(login), s->d->sasl);
 	log_info("login %s: %s cannot work: the %.*s verifier %s; there is one "
-	    "when the password is set anew", login, s->mech->name,
+	    "when the password is set anew or, in our own database, was used for "
+	    "PLAIN or LOGIN", login, s->mech->name,
 	    VIEW_ARG(scheme(s)), unusable ? "is of no use" : "is missing");
 }
 

@@ -82,6 +82,7 @@ struct source_type {
 			    struct buf *value_r);
 	/*
 	 * The user's hash in a better scheme, computed at a login ("upgraded");
+	 * a SCRAM verifier is kept beside old_hash, not in its place.
 	 * NULL or PK_EUNSUPPORTED: this source is read only.
 	 */
 	int		(*rehash)(struct source *s, const char *login, const char *old_hash,

@@ -220,6 +220,17 @@ accounts_source_map(struct source *s, enum source_map map, struct view key, stru
 }
 
 /* Only over the hash that was verified: a password set meanwhile stays. */
+/* A SCRAM verifier is kept beside the hash. */
+static const char *
+place_of(const char *hash)
+{
+	if (view_starts(view_str(hash), VIEW("{SCRAM-SHA-256}")))
+		return "scram_sha256";
+	if (view_starts(view_str(hash), VIEW("{SCRAM-SHA-1}")))
+		return "scram_sha1";
+	return "password";
+}
+
 static int
 accounts_source_rehash(struct source *s, const char *login, const char *old_hash,
     const char *new_hash)
@@ -241,7 +252,8 @@ accounts_source_rehash(struct source *s, const char *login, const char *old_hash
 		if (now == NULL || strcmp(now, old_hash) != 0)
 			error = PK_EUNSUPPORTED;
 		else
-			json_object_set_new(record, "password", json_string(new_hash));
+			json_object_set_new(record, place_of(new_hash),
+			    json_string(new_hash));
 		if (error == 0)
 			error = accounts_txn_set(t, ACCOUNTS_USER, view_str(login), record,
 			    ACCOUNTS_REPLACE, &why);

@@ -215,10 +215,14 @@ system_find(struct source *source, struct view login, struct source_user *u)
 	uint64_t now = clock_mono_ms();
 	struct view local, domain;
 	const char *hash;
+	bool changed;
 
 	if (now - s->checked_ms >= CHECK_MS) {
 		s->checked_ms = now;
-		if ((has_changed(s, &s->passwd) | has_changed(s, &s->shadow)) && load(s) != 0)
+		/* Both are looked at: each remembers what it saw. */
+		changed = has_changed(s, &s->passwd);
+		changed = has_changed(s, &s->shadow) || changed;
+		if (changed && load(s) != 0)
 			return PK_ETEMP;
 	}
 	name_split(login, &local, &domain);

@@ -148,10 +148,9 @@ succeeded(struct verify *v, size_t matched, bool cached)
 	log_debug("login: user=<%s>, client=%s%s%s%s", v->user.login, v->address,
 	    cached ? ", cached" : "", v->user.hash_names[matched] != NULL ? ", app password " : "",
 	    v->user.hash_names[matched] != NULL ? v->user.hash_names[matched] : "");
-	if (!cached && v->user.hash_names[matched] == NULL &&
-	    password_is_weak(v->user.hashes[matched], v->d->conf->auth_hash_scheme))
-		verify_upgrade(v->d, v->set, v->set->sources[v->at], v->user.login,
-		    v->user.hashes[matched], buf_view(&v->password));
+	if (!cached && v->user.hash_names[matched] == NULL)
+		verify_upgrade(v->d, v->set, v->set->sources[v->at], &v->user, matched,
+		    buf_view(&v->password));
 	finish(v, VERIFY_OK);
 }
 

@@ -58,9 +58,13 @@ void	verify_report(struct authd *d, const struct verify_client *c, const char *u
 	    bool success);
 void	verify_init(struct authd *d);
 void	verify_fini(struct authd *d);
-/* The hash of who just logged in, in the scheme of today, where the source can be written. */
+/*
+ * Who just logged in with the password that hash number `matched` is of: that
+ * hash in the scheme of today and the SCRAM verifiers that are missing, where
+ * the source can be written.
+ */
 void	verify_upgrade(struct authd *d, struct source_set *set, struct source *source,
-	    const char *login, const char *old_hash, struct view password);
+	    const struct source_user *user, size_t matched, struct view password);
 /* user or user@domain as clients write it, to the canonical form; PK_ESYNTAX, PK_ELIMIT. */
 int	verify_canonical(struct authd *d, struct view user, struct buf *login_r);
 

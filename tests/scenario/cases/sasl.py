@@ -231,6 +231,41 @@ def test_scram_by_a_client_of_our_own():
                 assert code == 535, (code, text)
 
 
+def test_scram_verifiers_of_our_own_accounts():
+    with SaslSuite(conf={"auth_sources": "accounts"}) as s:
+        s.adminctl("domain", "add", "example.test")
+        s.adminctl("user", "add", "alice@example.test", stdin="w\u00fcnder\u00b2\n")
+        with s.session() as c:
+            # SASLprep: the client prepares, or it does not (gsasl does).
+            code, text, _ = scram(c, "alice", "w\u00fcnder2")
+            assert code == 235, (code, text)
+        for password in ("w\u00fcnder\u00b2", "w\u00fcnder2"):
+            code, text = s.auth("PLAIN " + b64("\0alice\0" + password))
+            assert code == 235, (password, code, text)
+        # Brought along with a hash only: SCRAM works from the first PLAIN on.
+        records = s.adminctl("account", "export").stdout.splitlines()
+        record = next(json.loads(r) for r in records if "alice" in r)
+        for key in ("scram_sha256", "scram_sha1"):
+            assert record.pop(key), record
+        record["password"] = "{SSHA256}" + b64(
+            hashlib.sha256(PASSWORD.encode() + b"salt").digest() + b"salt")
+        text = json.dumps(record).replace("alice@", "imported@")
+        s.adminctl("account", "import", stdin=text + "\n")
+        with s.session() as c:
+            code, text, _ = scram(c, "imported", PASSWORD)
+            assert code == 535, (code, text)
+        s.wait_log("login imported@example.test: SCRAM-SHA-256 cannot work: .* missing")
+        code, text = s.auth("PLAIN " + b64("\0imported\0" + PASSWORD))
+        assert code == 235, (code, text)
+        s.wait_log("user imported@example.test: SCRAM verifiers were made")
+        for digest, mechanism in (("sha256", "SCRAM-SHA-256"), ("sha1", "SCRAM-SHA-1")):
+            with s.session() as c:
+                code, text, _ = scram(c, "imported", PASSWORD, digest, mechanism)
+                assert code == 235, (mechanism, code, text)
+        code, text = s.auth("PLAIN " + b64("\0imported\0" + PASSWORD))
+        assert code == 235, (code, text)
+
+
 def test_A15_a_recorded_login_is_of_no_use():
     with SaslSuite() as s:
         with s.session() as c:
@@ -279,14 +314,11 @@ def test_external_by_certificate():
     with SaslSuite(start=False) as s:
         s.write_conf(sub_smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=s.ca.cert)
         s.start()
-        right = tls.make_cert(["alice@example.test"], ca=s.ca, directory=s.pki,
-                              extensions=["subjectAltName=email:alice@example.test"]) \
-            if False else tls.make_cert(["alice"], ca=s.ca)
+        right = tls.make_cert(["alice"], ca=s.ca)
         with s.session(right) as c:
             assert "EXTERNAL" in c.mechanisms, c.mechanisms
             code, text = c.cmd("AUTH EXTERNAL =")
-            print(code, text)
-            assert code in (235, 535), (code, text)
+            assert code == 235, (code, text)
         with s.session() as c:
             assert "EXTERNAL" not in c.mechanisms, c.mechanisms
             code, text = c.cmd("AUTH EXTERNAL =")
