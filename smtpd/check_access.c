@@ -243,8 +243,9 @@ CHECK_WORD(check_sender_access)
 		return CHECK_DUNNO;
 	snprintf(subject, sizeof(subject), "<%s>: Sender address", tx->sender_text);
 	/* smtpd_null_access_lookup_key */
-	return check_access_table(c, it, tx->sender_len > 0 ? view_of(tx->sender_text, tx->sender_len) :
-	    VIEW("<>"), ACCESS_ADDRESS, subject);
+	return check_access_table(c, it,
+	    tx->sender_len > 0 ? view_of(tx->sender_text, tx->sender_len) : VIEW("<>"),
+	    ACCESS_ADDRESS, subject);
 }
 
 CHECK_WORD(check_recipient_access)

@@ -304,6 +304,23 @@ empty_root(const struct child *c)
 	return path;
 }
 
+/* Listeners open behind the confinement: what their contexts read is read now. */
+static void
+preload(const struct conf *conf)
+{
+	struct view list = view_str(conf->listeners), item;
+	struct conf_listener l;
+	char *name;
+
+	while (conf_list_next(&list, &item)) {
+		if (!conf_listener_parse(item, &l))
+			continue;
+		name = view_dup(l.name);
+		tls_server_preload(conf_scope(conf, name));
+		xfree(name);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -320,6 +337,7 @@ main(int argc, char **argv)
 	if (d.worker->limits == NULL)
 		log_fatal("no memory for client limits: %s", strerror(errno));
 	set_prefixes(&d, c);
+	preload(child_conf(c));
 	listeners_configure(d.listeners, child_conf(c));
 	s.user = ipc_role_user(child_role(c));
 	s.chroot_dir = empty_root(c);

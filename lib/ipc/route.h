@@ -35,8 +35,7 @@ enum access_kind {
 	ACCESS_HELO,			/* name and parent domains */
 	ACCESS_ADDRESS,			/* user@domain, domain, parents, user@ */
 	ACCESS_EXACT,			/* as it is */
-	ACCESS_LOGIN,			/* a sender, in a list of tables: user+ext@domain, user@domain,
-					 * user if the domain is local, @domain; all for each key */
+	ACCESS_LOGIN,			/* a sender in a list of tables, as virtual(5) varies it */
 	ACCESS_KINDS
 };
 

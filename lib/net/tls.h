@@ -57,6 +57,11 @@ struct tls_client;
  */
 struct tls_server *tls_server_new(struct tls_keys *k, const struct conf *conf,
 	    const char *service, struct buf *why);
+/*
+ * Before the confinement, for each scope whose context is made behind it: reads
+ * the files that it names. What cannot be read is told by tls_server_new().
+ */
+void	tls_server_preload(const struct conf *conf);
 struct tls_server *tls_server_ref(struct tls_server *s);
 void	tls_server_unref(struct tls_server **s);
 

@@ -241,7 +241,9 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 static void
 set_options(const struct tls_server *s, SSL_CTX *ctx)
 {
-	uint64_t options = SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+	/* CLEANSE: a password that was read does not stay in the record buffer. */
+	uint64_t options = SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_COMPRESSION |
+	    SSL_OP_NO_RENEGOTIATION |
 	    SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION |
 	    s->protocols.options;
 
@@ -486,6 +488,19 @@ tls_server_new(struct tls_keys *k, const struct conf *conf, const char *service,
 	if (s->trust == NULL)
 		tls_server_unref(&s);
 	return s;
+}
+
+void
+tls_server_preload(const struct conf *conf)
+{
+	X509_STORE *store;
+	struct buf why;
+
+	buf_init(&why, 1000);
+	store = tls_params_trust("smtpd_tls_CAfile", conf->smtpd_tls_CAfile,
+	    "smtpd_tls_CApath", conf->smtpd_tls_CApath, conf->tls_append_default_CA, NULL, &why);
+	X509_STORE_free(store);
+	buf_fini(&why);
 }
 
 struct tls_server *

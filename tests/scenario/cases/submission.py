@@ -235,6 +235,38 @@ def test_A15_a_line_of_plain_is_worth_its_password():
             c.expect(535, "AUTH PLAIN " + plain("alice", "wrong"))
 
 
+def test_A15_mechanisms_by_circumstance():
+    """-PLUS where there is a channel to bind to, EXTERNAL where a certificate was verified."""
+    with UserSuite(start=False) as s:
+        ca = tls.make_ca(os.path.join(s.dir, "clients"))
+        stranger = tls.make_cert(["laptop"], directory=os.path.join(s.dir, "clients"))
+        s.write("users", "laptop@example.test:{PLAIN}x\n")
+        s.write_conf(smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=ca.cert,
+                     smtpd_sasl_mechanism_filter="static:all",
+                     auth_mechanisms="plain scram-sha-256 scram-sha-256-plus external")
+        s.start()
+        offer = {}
+        for name, most, cert in (("1.2", ssl.TLSVersion.TLSv1_2, None),
+                                 ("1.3", ssl.TLSVersion.TLSv1_3, None),
+                                 ("stranger", ssl.TLSVersion.TLSv1_3, stranger),
+                                 ("known", ssl.TLSVersion.TLSv1_3,
+                                  tls.make_cert(["laptop"], ca=ca))):
+            ctx = context()
+            ctx.maximum_version = most
+            if cert:
+                ctx.load_cert_chain(cert.chain, cert.key)
+            with Client(s.submissions, tls=ctx, name=NAME) as c:
+                words = re.search(r"^AUTH (.*)$", c.ehlo(), re.M).group(1).split()
+                offer[name] = words
+                code, _ = c.cmd("AUTH EXTERNAL =")
+                assert code == (235 if name == "known" else 504), (name, code)
+                c.expect(503 if name == "known" else 504, "AUTH SCRAM-SHA-256-PLUS bm9uZQ==") \
+                    if name in ("1.2", "known") else None
+        assert "SCRAM-SHA-256-PLUS" not in offer["1.2"] and "SCRAM-SHA-256" in offer["1.2"]
+        assert "SCRAM-SHA-256-PLUS" in offer["1.3"]
+        assert [n for n in offer if "EXTERNAL" in offer[n]] == ["known"], offer
+
+
 # ---- what is refused ----
 
 def test_nothing_in_clear():

@@ -119,7 +119,8 @@ test_sender_login(void **state)
 
 	(void)state;
 	for (i = 0; i < NELEMS(rows); i++) {
-		snprintf(conf, sizeof(conf), "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no\n"
+		snprintf(conf, sizeof(conf),
+		    "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no\n"
 		    "auth_default_domain = example.test\nsmtpd_sender_restrictions = %s\n"
 		    "smtpd_sender_login_maps = %s{%s}\n", rows[i].word,
 		    rows[i].maps != NULL ? "inline:" : "texthash:",
