@@ -68,6 +68,29 @@ authd_libauthd_a_SOURCES += \
 	authd/oauth_private.h \
 	authd/sasl_bearer.c
 endif
+authd_libauthd_a_SOURCES += \
+	authd/source_file.c \
+	authd/source_file.h \
+	authd/source_pool.c \
+	authd/source_pool.h \
+	authd/source_query.c \
+	authd/source_row.c \
+	authd/source_row.h \
+	authd/source_sql.c \
+	authd/source_sql.h
+if HAVE_SOURCE_PGSQL
+authd_libauthd_a_SOURCES += authd/source_pgsql.c
+endif
+if HAVE_SOURCE_MYSQL
+authd_libauthd_a_SOURCES += authd/source_mysql.c
+endif
+if HAVE_SOURCE_SQLITE
+authd_libauthd_a_SOURCES += authd/source_sqlite.c
+endif
+if HAVE_SOURCE_LDAP
+authd_libauthd_a_SOURCES += authd/source_ldap.c
+endif
+authd_libauthd_a_CPPFLAGS = $(AM_CPPFLAGS) $(SOURCE_CFLAGS)
 pkglibexec_PROGRAMS += authd/authd
 authd_authd_SOURCES = authd/main.c
-authd_authd_LDADD = authd/libauthd.a $(LIBS_CORE) $(OAUTH_LIBS)
+authd_authd_LDADD = authd/libauthd.a $(LIBS_CORE) $(SOURCE_LIBS) $(OAUTH_LIBS)

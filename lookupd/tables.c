@@ -156,7 +156,6 @@ is_known_type(struct view spec)
 
 	buf_init(&types, 1000);
 	table_put_types(&types);
-	buf_put_str(&types, ", accounts");
 	buf_put_str(&types, postfix_types);
 	list = buf_view(&types);
 	type = view_head(spec, (size_t)view_find(spec, ':'));
