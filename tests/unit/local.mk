@@ -162,6 +162,12 @@ tests_unit_authd_oauth_test_SOURCES = tests/unit/authd/oauth_test.c	\
 	tests/unit/authd/token.c tests/unit/authd/token.h
 tests_unit_authd_oauth_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
 endif
+UNIT_TESTS += tests/unit/authd/password_test
+tests_unit_authd_password_test_LDADD = authd/libauthd.a $(LDADD)
+UNIT_TESTS += tests/unit/authd/accounts_test
+tests_unit_authd_accounts_test_LDADD = authd/libauthd.a $(LDADD)
+UNIT_TESTS += tests/unit/authd/verify_test
+tests_unit_authd_verify_test_LDADD = authd/libauthd.a $(LDADD)
 UNIT_TESTS += tests/unit/net/dns_client_test
 UNIT_TESTS += tests/unit/net/dns_rdata_test
 
