@@ -13,3 +13,4 @@ dist_man_MANS += man/postkeep-tables.5
 dist_man_MANS += man/smtpd.8
 dist_man_MANS += man/adminctl-json.5
 dist_man_MANS += man/qmgr.8
+dist_man_MANS += man/postkeep-auth.5
