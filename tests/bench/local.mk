@@ -9,3 +9,5 @@ noinst_PROGRAMS += tests/bench/slowsink
 tests_bench_slowsink_LDADD = $(LIBS_CORE)
 noinst_PROGRAMS += tests/bench/tls_handshake
 tests_bench_tls_handshake_LDADD = $(LIBS_CORE)
+noinst_PROGRAMS += tests/bench/auth_plain
+tests_bench_auth_plain_LDADD = $(LIBS_CORE)
