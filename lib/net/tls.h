@@ -6,8 +6,11 @@
  *	tls_provider.c	the OpenSSL provider whose keys live in certd
  *	tls_server.c	contexts of listeners: names, tickets, client certificates
  *	tls_client.c	contexts of transports: DANE, names, sessions
- *	tls_conn.c	one connection: handshake, bytes, end, facts
- *	tls_params.c	Postfix's words for protocols, ciphers, curves
+ *	tls_session.c	sessions that a transport may resume
+ *	tls_trust.c	is this the server that was meant
+ *	tls_conn.c	one connection: handshake, bytes, end
+ *	tls_facts.c	what a handshake came to
+ *	tls_params.c	Postfix's words for protocols, ciphers, curves, CAs
  *
  * Nothing here blocks: a handshake that needs a signature says TLS_WANT_KEY
  * and `wake` is called when it is there (SSL_MODE_ASYNC). The peer is
@@ -32,6 +35,7 @@
 struct tls_keys;
 
 struct tls_keys *tls_keys_new(struct loop *l, enum ipc_role self);
+/* Behind all contexts made with it; connections fail that still need a signature. */
 void	tls_keys_free(struct tls_keys **k);
 /*
  * certd's channel, also a new one after certd died; fd becomes ours. What was
@@ -83,7 +87,11 @@ enum tls_status {
 	TLS_FAILED,		/* tls_conn_error() says why */
 };
 
-/* fd stays the owner's, non-blocking. wake: see above; never from inside a call. */
+/*
+ * fd stays the owner's, non-blocking. wake: see above; never from inside a
+ * call. Never NULL: what stands in the way (no certificate yet) is the
+ * handshake's failure.
+ */
 struct tls_conn *tls_conn_accept(struct tls_server *s, int fd, void (*wake)(void *arg),
 	    void *arg);
 
@@ -144,7 +152,7 @@ bool	tls_conn_pending(const struct tls_conn *t);
 bool	tls_conn_wants_write(const struct tls_conn *t);
 /* close_notify, as far as the socket takes it now. */
 void	tls_conn_shutdown(struct tls_conn *t);
-/* The stream_io whose ctx is a tls_conn after its handshake; close frees it. */
+/* The stream_io whose ctx is a tls_conn after its handshake; close says close_notify and frees it. */
 extern const struct stream_io tls_stream_io;
 
 /* ---- facts, after the handshake ---- */

@@ -60,7 +60,8 @@ words_for(const struct tls_client *c, const struct tls_expect *e)
 {
 	struct words w = { .must = e->level != TLS_LEVEL_MAY };
 
-	w.protocols = e->protocols != NULL ? e->protocols : c->protocols[w.must];
+	w.protocols =
+	    e->protocols != NULL ? e->protocols : c->protocols[w.must];
 	w.grade = e->ciphers != NULL ? e->ciphers : c->grade[w.must];
 	w.exclude[0] = e->exclude != NULL ? e->exclude : c->exclude[0];
 	w.exclude[1] = e->exclude == NULL && w.must ? c->exclude[1] : NULL;
@@ -94,12 +95,15 @@ static int	on_new_session(SSL *ssl, SSL_SESSION *session);
 static void
 set_options(const struct tls_client *c, SSL_CTX *ctx)
 {
-	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
-	    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(
+	    ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_mode(ctx,
+	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
+		SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_session_cache_mode(ctx,
-	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_set_session_cache_mode(
+	    ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 	/* The handshake goes on whatever the certificate: tls_trust.c judges. */
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
@@ -125,8 +129,8 @@ static SSL_CTX *
 variant_context(struct tls_client *c, const struct words *w, bool strict,
     struct buf *why)
 {
-	const char *param = w->must ? "smtp_tls_mandatory_protocols" :
-				      "smtp_tls_protocols";
+	const char *param =
+	    w->must ? "smtp_tls_mandatory_protocols" : "smtp_tls_protocols";
 	struct tls_protocols p;
 	SSL_CTX *ctx = NULL;
 	struct buf list;
@@ -144,7 +148,8 @@ variant_context(struct tls_client *c, const struct words *w, bool strict,
 	SSL_CTX_set_security_level(ctx, strict ? 1 : 0);
 	set_options(c, ctx);
 	SSL_CTX_set_options(ctx, p.options);
-	if (!set_dane(ctx) || SSL_CTX_set_min_proto_version(ctx, p.least) != 1 ||
+	if (!set_dane(ctx) ||
+	    SSL_CTX_set_min_proto_version(ctx, p.least) != 1 ||
 	    SSL_CTX_set_max_proto_version(ctx, p.greatest) != 1 ||
 	    SSL_CTX_set_cipher_list(ctx, buf_cstr(&list)) != 1 ||
 	    (c->curves[0] != '\0' &&
@@ -207,8 +212,8 @@ tls_client_context(struct tls_client *c, const struct tls_expect *e,
 	SSL_CTX *ctx;
 	char *key;
 
-	key = xasprintf("%d%d|%s|%s|%s|%s", w.must, strict, w.protocols, w.grade,
-	    w.exclude[0], w.exclude[1] != NULL ? w.exclude[1] : "");
+	key = xasprintf("%d%d|%s|%s|%s|%s", w.must, strict, w.protocols,
+	    w.grade, w.exclude[0], w.exclude[1] != NULL ? w.exclude[1] : "");
 	v = find_variant(c, key);
 	if (v != NULL) {
 		xfree(key);
@@ -255,8 +260,8 @@ read_words(struct tls_client *c, const struct conf *conf, struct buf *why)
 	int error;
 
 	buf_init(&list, CIPHERS_MAX);
-	error = tls_params_curves("tls_eecdh_auto_curves",
-	    conf->tls_eecdh_auto_curves, &list, why);
+	error = tls_params_curves(
+	    "tls_eecdh_auto_curves", conf->tls_eecdh_auto_curves, &list, why);
 	c->curves = xstrdup(buf_cstr(&list));
 	buf_fini(&list);
 	if (error != 0)

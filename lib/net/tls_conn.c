@@ -109,8 +109,8 @@ socket_bio(struct tls_conn *t)
 	BIO *bio;
 
 	if (method == NULL) {
-		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
-		    "connection");
+		method = BIO_meth_new(
+		    BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
 		if (method == NULL)
 			return NULL;
 		BIO_meth_set_read(method, socket_read);
@@ -220,8 +220,8 @@ prepare_client(struct tls_conn *t, const struct tls_expect *e)
 	if (e->session_key == NULL)
 		return true;
 	t->session_key = xstrdup(e->session_key);
-	session = tls_sessions_take(tls_client_sessions(t->client),
-	    t->session_key, &t->trust);
+	session = tls_sessions_take(
+	    tls_client_sessions(t->client), t->session_key, &t->trust);
 	if (session != NULL) {
 		(void)SSL_set_session(t->ssl, session);
 		SSL_SESSION_free(session);
@@ -247,7 +247,8 @@ tls_conn_connect(struct tls_client *c, int fd, const struct tls_expect *e,
 		if (tls_client_signs(c))
 			SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
 		if (!prepare_client(t, e)) {
-			tls_conn_set_error(t, "the server's name cannot be said");
+			tls_conn_set_error(
+			    t, "the server's name cannot be said");
 			SSL_free(t->ssl);
 			t->ssl = NULL;
 		}
@@ -262,7 +263,7 @@ static struct loop *
 loop_of(struct tls_conn *t)
 {
 	return t->is_server ? tls_keys_loop(t->server->keys) :
-	    tls_client_loop(t->client);
+			      tls_client_loop(t->client);
 }
 
 static void
@@ -339,7 +340,8 @@ tls_conn_free(struct tls_conn **conn)
 		SSL_SESSION_free(t->fresh[i]);
 	/* Or OpenSSL takes the session for broken: QUIT is end enough for us. */
 	if (t->established && !t->failed)
-		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		SSL_set_shutdown(
+		    t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	tls_wanted_free(&t->wanted);
 	tls_server_unref(&t->server);
@@ -377,7 +379,8 @@ what_is_signed(const struct tls_conn *t, struct view tbs,
     enum tls_sign_kind *kind_r, struct view *data_r)
 {
 	if (SSL_version(t->ssl) >= TLS1_3_VERSION) {
-		*kind_r = t->is_server ? TLS_SIGN_13_SERVER : TLS_SIGN_13_CLIENT;
+		*kind_r =
+		    t->is_server ? TLS_SIGN_13_SERVER : TLS_SIGN_13_CLIENT;
 		return transcript_hash(tbs, t->is_server, data_r);
 	}
 	*kind_r = t->is_server ? TLS_SIGN_12_SERVER : TLS_SIGN_12_CLIENT;
@@ -410,7 +413,8 @@ tls_conn_sign(struct tls_signer *s, uint64_t number, unsigned scheme,
 		tls_conn_set_error(t, "a signature of an unknown kind");
 		return 0;
 	}
-	error = s->keys == NULL ? PK_EPEER :
+	error = s->keys == NULL ?
+	    PK_EPEER :
 	    tls_keys_sign(s->keys, &t->sign, number, kind, scheme, data);
 	if (error == 0 && !await_signature(t))
 		return 0;
@@ -423,8 +427,8 @@ tls_conn_sign(struct tls_signer *s, uint64_t number, unsigned scheme,
 		memcpy(signature, t->sign.signature, t->sign.len);
 		*len_r = t->sign.len;
 	} else {
-		tls_conn_set_error(t, "no signature by certd: %s",
-		    pk_strerror(error));
+		tls_conn_set_error(
+		    t, "no signature by certd: %s", pk_strerror(error));
 	}
 	tls_sign_fini(&t->sign);
 	return error == 0;
@@ -456,8 +460,8 @@ fail(struct tls_conn *t)
 	} else if (t->error_no != 0) {
 		tls_conn_set_error(t, "%s", strerror(t->error_no));
 	} else {
-		tls_conn_set_error(t, "%s", reason != NULL ? reason :
-		    "TLS library problem");
+		tls_conn_set_error(
+		    t, "%s", reason != NULL ? reason : "TLS library problem");
 		t->error_no = EPROTO;
 	}
 	ERR_clear_error();
@@ -605,8 +609,8 @@ tls_conn_read(struct tls_conn *t, void *p, size_t n)
 		/* Nothing is here or on the way: spares OpenSSL a buffer. */
 		if (t->drained && SSL_has_pending(t->ssl) == 0)
 			t->blocked = true;
-		else if (SSL_read_ex(t->ssl, (char *)p + got, n - got,
-			     &some) == 1)
+		else if (SSL_read_ex(t->ssl, (char *)p + got, n - got, &some) ==
+		    1)
 			got += some;
 		else
 			read_stopped(t);

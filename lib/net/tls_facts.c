@@ -52,7 +52,8 @@ const char *
 tls_conn_sni(const struct tls_conn *t)
 {
 	const char *name = t->ssl != NULL ?
-	    SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+	    SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) :
+	    NULL;
 
 	if (name == NULL || !view_is_printable(view_str(name)))
 		return "";
@@ -116,7 +117,8 @@ put_key_exchange(const struct tls_conn *t, struct buf *b)
 	if (EVP_PKEY_is_a(key, "EC"))
 		buf_printf(b, " key-exchange ECDHE (%s)", curve_name(key));
 	else if (EVP_PKEY_is_a(key, "DH"))
-		buf_printf(b, " key-exchange DHE (%d bits)", EVP_PKEY_get_bits(key));
+		buf_printf(
+		    b, " key-exchange DHE (%d bits)", EVP_PKEY_get_bits(key));
 	else
 		buf_printf(b, " key-exchange %s", EVP_PKEY_get0_type_name(key));
 	EVP_PKEY_free(key);
@@ -161,19 +163,21 @@ tls_conn_describe(const struct tls_conn *t, struct buf *b)
 		return;
 	if (t->is_server && SSL_get_signature_type_nid(t->ssl, &type) == 1) {
 		(void)SSL_get_signature_nid(t->ssl, &digest);
-		put_signature(b, mine, SSL_get_certificate(t->ssl), type, digest);
+		put_signature(
+		    b, mine, SSL_get_certificate(t->ssl), type, digest);
 	}
 	digest = NID_undef;
 	if (SSL_get_peer_signature_type_nid(t->ssl, &type) == 1) {
 		(void)SSL_get_peer_signature_nid(t->ssl, &digest);
-		put_signature(b, theirs, SSL_get0_peer_certificate(t->ssl), type,
-		    digest);
+		put_signature(
+		    b, theirs, SSL_get0_peer_certificate(t->ssl), type, digest);
 	}
 	digest = NID_undef;
 	if (!t->is_server && t->sign.count > 0 &&
 	    SSL_get_signature_type_nid(t->ssl, &type) == 1) {
 		(void)SSL_get_signature_nid(t->ssl, &digest);
-		put_signature(b, mine, SSL_get_certificate(t->ssl), type, digest);
+		put_signature(
+		    b, mine, SSL_get_certificate(t->ssl), type, digest);
 	}
 }
 
@@ -250,7 +254,8 @@ name_part(const X509_NAME *name, int nid)
 
 	if (at < 0)
 		return NULL;
-	return printable(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	return printable(
+	    X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 }
 
 static char *
@@ -280,7 +285,8 @@ tls_conn_peer_name(const struct tls_conn *t)
 	if (x == NULL)
 		return "";
 	if (w->peer_name == NULL)
-		w->peer_name = name_part(X509_get_subject_name(x), NID_commonName);
+		w->peer_name =
+		    name_part(X509_get_subject_name(x), NID_commonName);
 	if (w->peer_name == NULL)
 		w->peer_name = first_alternative(x);
 	if (w->peer_name == NULL)

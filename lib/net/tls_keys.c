@@ -187,7 +187,8 @@ set_add(struct tls_set *s, struct tls_certificate *c)
 
 	if (s->ncerts == s->cap) {
 		s->cap = s->cap == 0 ? 8 : 2 * s->cap;
-		s->certs = xreallocarray(s->certs, s->cap, sizeof(struct tls_certificate *));
+		s->certs = xreallocarray(
+		    s->certs, s->cap, sizeof(struct tls_certificate *));
 	}
 	s->certs[s->ncerts++] = c;
 	s->flags |= c->flags;
@@ -242,8 +243,8 @@ tls_set_use(struct tls_set *s, struct tls_group *g, SSL_CTX *ctx)
 		c = g->cert[kind];
 		if (c == NULL || !certificate_ready(c, s->signer))
 			continue;
-		if (SSL_CTX_use_cert_and_key(ctx, c->leaf, c->pkey, c->chain,
-			1) == 1) {
+		if (SSL_CTX_use_cert_and_key(
+			ctx, c->leaf, c->pkey, c->chain, 1) == 1) {
 			any = true;
 			continue;
 		}
@@ -269,8 +270,9 @@ name_ok(struct view n)
 	if (n.len == 0 || n.len > NAME_MAX_BYTES || n.p[0] == '.')
 		return false;
 	for (i = 0; i < n.len; i++)
-		if (!(n.p[i] >= 'a' && n.p[i] <= 'z') && !ascii_isdigit(n.p[i]) &&
-		    n.p[i] != '-' && n.p[i] != '.' && n.p[i] != '_')
+		if (!(n.p[i] >= 'a' && n.p[i] <= 'z') &&
+		    !ascii_isdigit(n.p[i]) && n.p[i] != '-' && n.p[i] != '.' &&
+		    n.p[i] != '_')
 			return false;
 	return true;
 }
@@ -452,8 +454,8 @@ tls_keys_channel(struct tls_keys *k, int fd, uint64_t instance)
 	if (k->channel != NULL)
 		ipc_channel_free(&k->channel);
 	forget_next(k);
-	k->channel = ipc_channel_new(k->loop, fd, k->self, IPC_ROLE_certd,
-	    instance, &channel_ops, k);
+	k->channel = ipc_channel_new(
+	    k->loop, fd, k->self, IPC_ROLE_certd, instance, &channel_ops, k);
 }
 
 /* ---- signatures ---- */

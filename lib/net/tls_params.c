@@ -57,16 +57,16 @@ take_protocol(struct view word, struct tls_protocols *p, uint64_t *included)
 	bool least = view_starts(word, VIEW(">="));
 	bool greatest = view_starts(word, VIEW("<="));
 	bool not = view_starts(word, VIEW("!"));
-	size_t i = find_protocol(view_from(word, least || greatest ? 2 : not));
+	size_t i = find_protocol(view_from(word, least || greatest ? 2 : not ));
 
 	if (i == NELEMS(protocols) ||
-	    (protocols[i].version == 0 && !not && !least))
+	    (protocols[i].version == 0 && !not &&!least))
 		return false;
 	if (least)
 		p->least = protocols[i].version;
 	else if (greatest)
 		p->greatest = protocols[i].version;
-	else if (not)
+	else if (not )
 		p->options |= protocols[i].off;
 	else
 		*included |= protocols[i].off;
@@ -93,8 +93,7 @@ any_left(const struct tls_protocols *p)
 
 	for (i = 1; i < NELEMS(protocols); i++)
 		if ((p->least == 0 || protocols[i].version >= p->least) &&
-		    (p->greatest == 0 ||
-			protocols[i].version <= p->greatest) &&
+		    (p->greatest == 0 || protocols[i].version <= p->greatest) &&
 		    (p->options & protocols[i].off) == 0)
 			return true;
 	return false;
@@ -111,9 +110,10 @@ tls_params_protocols(const char *param, const char *value,
 	while (view_next(&list, ", \t\r\n:", &word)) {
 		if (take_protocol(word, &p, &included))
 			continue;
-		buf_printf(why, "%s: \"%.*s\" in \"%s\" is no protocol: write"
-		    " >=TLSv1.2, !TLSv1.1 or TLSv1.3", param, VIEW_ARG(word),
-		    value);
+		buf_printf(why,
+		    "%s: \"%.*s\" in \"%s\" is no protocol: write"
+		    " >=TLSv1.2, !TLSv1.1 or TLSv1.3",
+		    param, VIEW_ARG(word), value);
 		return PK_ESYNTAX;
 	}
 	only_included(&p, included);
@@ -162,7 +162,8 @@ cipher_word_ok(struct view word)
 	if (word.len == 0 || word.len > 64)
 		return false;
 	for (i = 0; i < word.len; i++)
-		if (!ascii_isalnum(word.p[i]) && strchr("-_+", word.p[i]) == NULL)
+		if (!ascii_isalnum(word.p[i]) &&
+		    strchr("-_+", word.p[i]) == NULL)
 			return false;
 	if (view_find(word, '-') > 0 || view_find(word, '_') > 0)
 		return true;
@@ -180,8 +181,10 @@ put_excluded(const char *param, const char *value, struct buf *list,
 
 	while (view_next(&rest, ", \t\r\n:", &word)) {
 		if (!cipher_word_ok(word)) {
-			buf_printf(why, "%s: \"%.*s\" in \"%s\" is no cipher and"
-			    " no class of ciphers", param, VIEW_ARG(word), value);
+			buf_printf(why,
+			    "%s: \"%.*s\" in \"%s\" is no cipher and"
+			    " no class of ciphers",
+			    param, VIEW_ARG(word), value);
 			return PK_ESYNTAX;
 		}
 		buf_put_str(list, ":!");
@@ -229,8 +232,9 @@ tls_params_ciphers(const struct conf *conf, const struct tls_cipher_words *w,
 	}
 	buf_put_str(list_r, base);
 	for (i = 0; i < 2; i++)
-		if (w->exclude[i] != NULL && put_excluded(w->exclude_param[i],
-		    w->exclude[i], list_r, why) != 0)
+		if (w->exclude[i] != NULL &&
+		    put_excluded(
+			w->exclude_param[i], w->exclude[i], list_r, why) != 0)
 			return PK_ESYNTAX;
 	if (w->always != NULL)
 		buf_put_str(list_r, w->always);
@@ -259,8 +263,10 @@ tls_params_curves(const char *param, const char *value, struct buf *list_r,
 		}
 		if (ctx == NULL || word.len >= sizeof(name) ||
 		    SSL_CTX_set1_groups_list(ctx, name) != 1) {
-			buf_printf(why, "%s: \"%.*s\" in \"%s\" is no group for"
-			    " a key exchange", param, VIEW_ARG(word), value);
+			buf_printf(why,
+			    "%s: \"%.*s\" in \"%s\" is no group for"
+			    " a key exchange",
+			    param, VIEW_ARG(word), value);
 			error = PK_ESYNTAX;
 			break;
 		}
@@ -326,13 +332,13 @@ static long
 load_file(X509_STORE *store, const char *path, STACK_OF(X509_NAME) *names)
 {
 	BIO *bio = BIO_new_file(path, "r");
-	STACK_OF(X509_INFO) *infos;
+	STACK_OF(X509_INFO) * infos;
 	long n = 0;
 
 	if (bio == NULL)
 		return -1;
-	infos = PEM_X509_INFO_read_bio_ex(bio, NULL, NULL, NULL,
-	    tls_library()->ctx, NULL);
+	infos = PEM_X509_INFO_read_bio_ex(
+	    bio, NULL, NULL, NULL, tls_library()->ctx, NULL);
 	BIO_free(bio);
 	if (infos != NULL)
 		n = (long)store_add(store, infos, names);
@@ -389,8 +395,8 @@ read_trust(const char *file_param, const char *file, const char *path_param,
 	if (file[0] != '\0') {
 		n = load_file(store, file, names);
 		if (n <= 0) {
-			buf_printf(why, "%s: %s: %s", file_param, file, n == 0 ?
-			    "no certificate in it" : "cannot be read");
+			buf_printf(why, "%s: %s: %s", file_param, file,
+			    n == 0 ? "no certificate in it" : "cannot be read");
 			goto bad;
 		}
 	}
@@ -433,8 +439,8 @@ tls_params_trust(const char *file_param, const char *file,
 		;
 	if (t == NULL) {
 		t = XNEW(struct trust);
-		t->store = read_trust(file_param, file, path_param, path, append_default,
-		    &t->names, why);
+		t->store = read_trust(file_param, file, path_param, path,
+		    append_default, &t->names, why);
 		if (t->store == NULL) {
 			xfree(t);
 			xfree(key);

@@ -479,7 +479,8 @@ warm_up(void)
 
 	if (ssl == NULL || RAND_bytes_ex(library.ctx, &byte, 1, 0) != 1 ||
 	    RAND_priv_bytes_ex(library.ctx, &byte, 1, 0) != 1)
-		log_fatal("OpenSSL: %s", ERR_reason_error_string(ERR_get_error()));
+		log_fatal(
+		    "OpenSSL: %s", ERR_reason_error_string(ERR_get_error()));
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
 	(void)ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, 1));
@@ -492,15 +493,16 @@ tls_library(void)
 
 	if (l->ctx != NULL)
 		return l;
-	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
-	    OPENSSL_INIT_LOAD_SSL_STRINGS, NULL);
+	OPENSSL_init_ssl(
+	    OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL);
 	l->ctx = OSSL_LIB_CTX_new();
 	if (l->ctx == NULL ||
 	    OSSL_PROVIDER_add_builtin(l->ctx, "postkeep", provider_init) != 1 ||
 	    OSSL_PROVIDER_load(l->ctx, "default") == NULL ||
 	    OSSL_PROVIDER_load(l->ctx, "postkeep") == NULL ||
 	    EVP_set_default_properties(l->ctx, "?provider=default") != 1)
-		log_fatal("OpenSSL: %s", ERR_reason_error_string(ERR_get_error()));
+		log_fatal(
+		    "OpenSSL: %s", ERR_reason_error_string(ERR_get_error()));
 	l->sha256 = EVP_MD_fetch(l->ctx, "SHA256", NULL);
 	l->sha512 = EVP_MD_fetch(l->ctx, "SHA512", NULL);
 	l->aes256_cbc = EVP_CIPHER_fetch(l->ctx, "AES-256-CBC", NULL);

@@ -60,12 +60,14 @@ derive(const struct tls_server *s, const uint8_t *secret, struct tls_ticket *t)
 	bool ok;
 
 	memcpy(key, secret, sizeof(key));
-	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
-	params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key, sizeof(key));
-	params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT,
-	    (void *)(uintptr_t)label, sizeof(label) - 1);
-	params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO,
-	    (void *)(uintptr_t)s->id, sizeof(s->id));
+	params[0] =
+	    OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
+	params[1] = OSSL_PARAM_construct_octet_string(
+	    OSSL_KDF_PARAM_KEY, key, sizeof(key));
+	params[2] = OSSL_PARAM_construct_octet_string(
+	    OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)label, sizeof(label) - 1);
+	params[3] = OSSL_PARAM_construct_octet_string(
+	    OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)s->id, sizeof(s->id));
 	params[4] = OSSL_PARAM_construct_end();
 	ok = kdf != NULL &&
 	    EVP_KDF_derive(kdf, (uint8_t *)t, sizeof(*t), params) == 1;
@@ -117,8 +119,9 @@ seal_ticket(struct tls_server *s, unsigned char *name, unsigned char *iv,
 	if (!tls_server_has_tickets(s))
 		return 0;
 	if (RAND_bytes_ex(tls_library()->ctx, iv, 16, 0) != 1 ||
-	    EVP_EncryptInit_ex2(cipher, tls_library()->aes256_cbc, t->cipher, iv,
-		NULL) != 1 || set_mac_key(mac, t) != 1)
+	    EVP_EncryptInit_ex2(
+		cipher, tls_library()->aes256_cbc, t->cipher, iv, NULL) != 1 ||
+	    set_mac_key(mac, t) != 1)
 		return -1;
 	memcpy(name, t->name, sizeof(t->name));
 	return 1;
@@ -139,8 +142,9 @@ open_ticket(struct tls_server *s, bool used_once, const unsigned char *name,
 	if (i == s->ntickets)
 		return 0;
 	t = &s->tickets[i];
-	if (EVP_DecryptInit_ex2(cipher, tls_library()->aes256_cbc, t->cipher, iv,
-		NULL) != 1 || set_mac_key(mac, t) != 1)
+	if (EVP_DecryptInit_ex2(
+		cipher, tls_library()->aes256_cbc, t->cipher, iv, NULL) != 1 ||
+	    set_mac_key(mac, t) != 1)
 		return -1;
 	/* 2: good, and a new one comes with it. */
 	return i > 0 || used_once ? 2 : 1;
@@ -153,8 +157,8 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 	struct tls_server *s = tls_conn_of(ssl)->server;
 
 	return seal ? seal_ticket(s, name, iv, cipher, mac) :
-	    open_ticket(s, SSL_version(ssl) >= TLS1_3_VERSION, name, iv, cipher,
-		mac);
+		      open_ticket(s, SSL_version(ssl) >= TLS1_3_VERSION, name,
+			  iv, cipher, mac);
 }
 
 /* ---- callbacks of the handshake ---- */
@@ -199,7 +203,8 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	}
 	if (!foreign)
 		return SSL_TLSEXT_ERR_NOACK;
-	tls_conn_set_error(tls_conn_of(ssl), "client wants another protocol (ALPN)");
+	tls_conn_set_error(
+	    tls_conn_of(ssl), "client wants another protocol (ALPN)");
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -207,8 +212,8 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 static int
 on_verify(int ok, X509_STORE_CTX *ctx)
 {
-	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx,
-	    SSL_get_ex_data_X509_STORE_CTX_idx());
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+	    ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
 
 	return ok || !tls_conn_of(ssl)->server->require;
 }
@@ -252,8 +257,10 @@ set_options(const struct tls_server *s, SSL_CTX *ctx)
 	if (s->ticket_seconds == 0)
 		options |= SSL_OP_NO_TICKET;
 	SSL_CTX_set_options(ctx, options);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
-	    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(ctx,
+	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
+		SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	/* One is what a client uses for its next connection. */
@@ -272,8 +279,10 @@ set_callbacks(const struct tls_server *s, SSL_CTX *ctx)
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	if (!s->ask && !s->require)
 		return;
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE |
-	    (s->require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), on_verify);
+	SSL_CTX_set_verify(ctx,
+	    SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE |
+		(s->require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+	    on_verify);
 	SSL_CTX_set_verify_depth(ctx, s->depth);
 	SSL_CTX_set1_cert_store(ctx, s->trust);
 	if (s->ca_names != NULL)
@@ -283,12 +292,13 @@ set_callbacks(const struct tls_server *s, SSL_CTX *ctx)
 static SSL_CTX *
 context_new(const struct tls_server *s)
 {
-	SSL_CTX *ctx = SSL_CTX_new_ex(tls_library()->ctx, NULL, TLS_server_method());
+	SSL_CTX *ctx =
+	    SSL_CTX_new_ex(tls_library()->ctx, NULL, TLS_server_method());
 
 	if (ctx == NULL)
 		return NULL;
-	SSL_CTX_set_security_level(ctx,
-	    strncmp(s->ciphers, "eNULL:", 6) == 0 ? 0 : 1);
+	SSL_CTX_set_security_level(
+	    ctx, strncmp(s->ciphers, "eNULL:", 6) == 0 ? 0 : 1);
 	set_options(s, ctx);
 	set_callbacks(s, ctx);
 	if (SSL_CTX_set_min_proto_version(ctx, s->protocols.least) == 1 &&
@@ -431,16 +441,18 @@ read_words(struct tls_server *s, const struct conf *conf, struct buf *why)
 	struct buf list;
 	int error;
 
-	error = read_protocols(s, must ? "smtpd_tls_mandatory_protocols" :
-	    "smtpd_tls_protocols", must ? conf->smtpd_tls_mandatory_protocols :
-	    conf->smtpd_tls_protocols, why);
+	error = read_protocols(s,
+	    must ? "smtpd_tls_mandatory_protocols" : "smtpd_tls_protocols",
+	    must ? conf->smtpd_tls_mandatory_protocols :
+		   conf->smtpd_tls_protocols,
+	    why);
 	if (error == 0)
 		error = read_ciphers(s, conf, why);
 	if (error != 0)
 		return error;
 	buf_init(&list, CIPHERS_MAX);
-	error = tls_params_curves("tls_eecdh_auto_curves",
-	    conf->tls_eecdh_auto_curves, &list, why);
+	error = tls_params_curves(
+	    "tls_eecdh_auto_curves", conf->tls_eecdh_auto_curves, &list, why);
 	if (error == 0) {
 		buf_put_str(&list, "");
 		s->curves = xstrdup(buf_cstr(&list));
@@ -453,8 +465,9 @@ read_words(struct tls_server *s, const struct conf *conf, struct buf *why)
 static void
 make_id(struct tls_server *s, const struct conf *conf)
 {
-	char *all = xasprintf("%s|%d%d|%d|%s|%s", s->service, s->ask, s->require,
-	    s->depth, conf->smtpd_tls_CAfile, conf->smtpd_tls_CApath);
+	char *all =
+	    xasprintf("%s|%d%d|%d|%s|%s", s->service, s->ask, s->require,
+		s->depth, conf->smtpd_tls_CAfile, conf->smtpd_tls_CApath);
 
 	if (EVP_Digest(all, strlen(all), s->id, NULL, tls_library()->sha256,
 		NULL) != 1)
@@ -481,10 +494,10 @@ tls_server_new(struct tls_keys *k, const struct conf *conf, const char *service,
 	s->depth = (int)conf->smtpd_tls_ccert_verifydepth;
 	make_id(s, conf);
 	if (read_words(s, conf, why) == 0)
-		s->trust = tls_params_trust("smtpd_tls_CAfile",
-		    conf->smtpd_tls_CAfile, "smtpd_tls_CApath",
-		    conf->smtpd_tls_CApath, conf->tls_append_default_CA,
-		    &s->ca_names, why);
+		s->trust =
+		    tls_params_trust("smtpd_tls_CAfile", conf->smtpd_tls_CAfile,
+			"smtpd_tls_CApath", conf->smtpd_tls_CApath,
+			conf->tls_append_default_CA, &s->ca_names, why);
 	if (s->trust == NULL)
 		tls_server_unref(&s);
 	return s;

@@ -97,8 +97,9 @@ static bool
 name_fits(X509 *x, const char *name)
 {
 	/* ".x" matches any name below x: OpenSSL's own rule. */
-	return name[0] != '\0' && X509_check_host(x, name, strlen(name),
-	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+	return name[0] != '\0' &&
+	    X509_check_host(x, name, strlen(name),
+		X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }
 
 static bool
@@ -160,8 +161,8 @@ judge_dane(struct tls_conn *t, const struct tls_wanted *w, X509 *x)
 	}
 	if (result != X509_V_OK ||
 	    SSL_get0_dane_tlsa(t->ssl, &usage, NULL, NULL, NULL, NULL) < 0) {
-		say_chain(t, result != X509_V_OK ? result :
-						   X509_V_ERR_DANE_NO_MATCH);
+		say_chain(
+		    t, result != X509_V_OK ? result : X509_V_ERR_DANE_NO_MATCH);
 		return;
 	}
 	/* RFC 7672 3.1.1, 3.1.2: names count with DANE-TA(2) alone. */
@@ -185,7 +186,8 @@ fingerprint_fits(struct tls_conn *t, const struct tls_wanted *w)
 	(void)tls_conn_fingerprint(t, digest, &cert);
 	(void)tls_conn_pubkey_fingerprint(t, digest, &key);
 	for (i = 0; i < w->nfingerprints && !fits; i++)
-		fits = view_caseeq(view_str(w->fingerprints[i]), buf_view(&cert)) ||
+		fits = view_caseeq(
+			   view_str(w->fingerprints[i]), buf_view(&cert)) ||
 		    view_caseeq(view_str(w->fingerprints[i]), buf_view(&key));
 	buf_fini(&cert);
 	buf_fini(&key);
@@ -213,7 +215,8 @@ tls_trust_judge(struct tls_conn *t, const struct tls_wanted *w)
 		if (fingerprint_fits(t, w))
 			return;
 		t->trust = TLS_TRUST_UNTRUSTED;
-		tls_conn_set_error(t, "fingerprint of the certificate is another");
+		tls_conn_set_error(
+		    t, "fingerprint of the certificate is another");
 		return;
 	case TLS_LEVEL_MAY:
 	case TLS_LEVEL_ENCRYPT:
@@ -221,7 +224,8 @@ tls_trust_judge(struct tls_conn *t, const struct tls_wanted *w)
 	case TLS_LEVEL_SECURE:
 		break;
 	}
-	t->trust = result == X509_V_OK ? TLS_TRUST_TRUSTED : TLS_TRUST_UNTRUSTED;
+	t->trust =
+	    result == X509_V_OK ? TLS_TRUST_TRUSTED : TLS_TRUST_UNTRUSTED;
 	if (result != X509_V_OK)
 		say_chain(t, result);
 	else if (w->level < TLS_LEVEL_VERIFY)
@@ -240,7 +244,8 @@ tls_trust_judge_client(struct tls_conn *t)
 	t->trust = TLS_TRUST_ANONYMOUS;
 	if (SSL_get0_peer_certificate(t->ssl) == NULL)
 		return;
-	t->trust = result == X509_V_OK ? TLS_TRUST_TRUSTED : TLS_TRUST_UNTRUSTED;
+	t->trust =
+	    result == X509_V_OK ? TLS_TRUST_TRUSTED : TLS_TRUST_UNTRUSTED;
 	if (result != X509_V_OK)
 		say_chain(t, result);
 }

@@ -46,7 +46,7 @@ make_certificate(void)
 	X509_NAME *name;
 
 	key = rsa ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048) :
-	    EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+		    EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
 	cert = X509_new();
 	X509_set_version(cert, 2);
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
@@ -123,7 +123,8 @@ certd(int fd)
 	struct ipc_out o;
 	int len;
 
-	ch = ipc_channel_new(mine, fd, IPC_ROLE_certd, IPC_ROLE_smtpd, 1, &ops, NULL);
+	ch = ipc_channel_new(
+	    mine, fd, IPC_ROLE_certd, IPC_ROLE_smtpd, 1, &ops, NULL);
 	len = i2d_X509(cert, &der);
 	ipc_out_init(&o, IPC_CERTIFICATE);
 	ipc_put_u64(&o, IPC_F_KEY, 1);
@@ -243,7 +244,8 @@ bench_ours(struct tls_server *s, unsigned rounds, bool resume, pid_t certd_pid)
 	int sv[2];
 
 	for (i = 0; i < rounds; i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv) == -1)
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv) ==
+		    -1)
 			err(1, "socketpair");
 		c = client_new(sv[1], resume);
 		t = serve(s, c, sv[0], &cost);
@@ -256,10 +258,12 @@ bench_ours(struct tls_server *s, unsigned rounds, bool resume, pid_t certd_pid)
 		close(sv[1]);
 	}
 	printf("%-8s %-8s cpu %6.1f us, certd's %6.1f us, wall %6.1f us, key"
-	    " %6.1f us, %u resumed\n", rsa ? "RSA" : "P-256",
-	    resume ? "resumed" : "certd", (double)cost.cpu / rounds / 1000,
+	       " %6.1f us, %u resumed\n",
+	    rsa ? "RSA" : "P-256", resume ? "resumed" : "certd",
+	    (double)cost.cpu / rounds / 1000,
 	    (double)(child_cpu_ns(certd_pid) - before) / rounds / 1000,
-	    (double)cost.wall / rounds / 1000, (double)cost.key / rounds, resumed);
+	    (double)cost.wall / rounds / 1000, (double)cost.key / rounds,
+	    resumed);
 }
 
 static void
@@ -277,7 +281,8 @@ bench_direct(unsigned rounds)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(ctx, 1);
 	for (i = 0; i < rounds; i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv) == -1)
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv) ==
+		    -1)
 			err(1, "socketpair");
 		c = client_new(sv[1], false);
 		wat = clock_mono_ns();
@@ -320,7 +325,8 @@ private_kib(void)
 		if (!view_starts(v, VIEW("Private_Dirty:")) &&
 		    !view_starts(v, VIEW("Private_Clean:")))
 			continue;
-		if (view_next(&v, " \t", &word) && view_next(&v, " \t", &number) &&
+		if (view_next(&v, " \t", &word) &&
+		    view_next(&v, " \t", &number) &&
 		    num_parse_u64(number, 0, UINT64_MAX, &one) == 0)
 			n += one;
 	}
@@ -357,7 +363,8 @@ client_process(int fd, unsigned n)
 			_exit(1);
 		memcpy(&sock, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(sock));
 		c = client_new(sock, false);
-		if (SSL_do_handshake(c) != 1 || SSL_write(c, "EHLO x\r\n", 8) != 8 ||
+		if (SSL_do_handshake(c) != 1 ||
+		    SSL_write(c, "EHLO x\r\n", 8) != 8 ||
 		    SSL_read(c, in, sizeof(in)) <= 0)
 			_exit(2);
 	}
@@ -395,7 +402,7 @@ pass_socket(int fd, int sock)
 static struct tls_conn *
 accept_idle(struct tls_server *s, int fd)
 {
-	struct iovec iov = { (void *)(uintptr_t)"250-x\r\n", 7 };
+	struct iovec iov = { (void *)(uintptr_t) "250-x\r\n", 7 };
 	struct tls_conn *t = tls_conn_accept(s, fd, wake, NULL);
 	enum tls_status status;
 	char in[100];
@@ -512,17 +519,17 @@ main(int argc, char **argv)
 {
 	uint64_t rounds = 2000, sessions = 2000;
 
-	if (argc > 1 && num_parse_u64(view_str(argv[1]), 0, 1000000,
-		&rounds) != 0)
+	if (argc > 1 &&
+	    num_parse_u64(view_str(argv[1]), 0, 1000000, &rounds) != 0)
 		errx(1, "ROUNDS");
-	if (argc > 2 && num_parse_u64(view_str(argv[2]), 0, 1000000,
-		&sessions) != 0)
+	if (argc > 2 &&
+	    num_parse_u64(view_str(argv[2]), 0, 1000000, &sessions) != 0)
 		errx(1, "SESSIONS");
 	if (argc > 3)
 		only = argv[3];
 	client_ctx = SSL_CTX_new(TLS_client_method());
-	SSL_CTX_set_session_cache_mode(client_ctx,
-	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_set_session_cache_mode(
+	    client_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(client_ctx, on_session);
 	if (rounds > 0) {
 		run((unsigned)rounds, 0);

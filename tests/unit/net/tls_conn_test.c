@@ -21,8 +21,8 @@ read_all(struct tls_conn *t, char *to, size_t n)
 	while (got < n) {
 		some = tls_conn_read(t, to + got, n - got);
 		if (some <= 0)
-			fail_msg("%zu of %zu bytes, then %zd (errno %d)", got, n, some,
-			    errno);
+			fail_msg("%zu of %zu bytes, then %zd (errno %d)", got,
+			    n, some, errno);
 		got += (size_t)some;
 	}
 }
@@ -62,7 +62,7 @@ test_pending(void **state)
 static void
 test_read_goes_on_over_records(void **state)
 {
-	struct iovec iov = { (void *)(uintptr_t)"NOOP\r\n", 6 };
+	struct iovec iov = { (void *)(uintptr_t) "NOOP\r\n", 6 };
 	struct rig_bench b;
 	struct rig_pair p;
 	char in[1000];
@@ -104,7 +104,7 @@ test_small_pieces_are_one_record(void **state)
 	rig_bench_init(&b, RIG_P256, "");
 	rig_bench_shake(&b, "pair", NULL, &p);
 	for (i = 0; i < 10; i++) {
-		iov[i].iov_base = (void *)(uintptr_t)"250 OK\r\n";
+		iov[i].iov_base = (void *)(uintptr_t) "250 OK\r\n";
 		iov[i].iov_len = i == 5 ? 0 : 8;
 	}
 	assert_int_equal(tls_conn_writev(p.server.conn, iov, 10), 72);
@@ -145,15 +145,16 @@ test_partial_writes(void **state)
 			n = tls_conn_writev(p.server.conn, iov, 2);
 			if (n == -1) {
 				assert_int_equal(errno, EAGAIN);
-				assert_true(tls_conn_wants_write(p.server.conn));
+				assert_true(
+				    tls_conn_wants_write(p.server.conn));
 				stalls++;
 				break;
 			}
 			assert_true(n > 0);
 			sent += (size_t)n;
 		}
-		n = tls_conn_read(p.client.conn, in + got, 50000 < TOTAL - got ?
-		    50000 : TOTAL - got);
+		n = tls_conn_read(p.client.conn, in + got,
+		    50000 < TOTAL - got ? 50000 : TOTAL - got);
 		assert_true(n > 0 || errno == EAGAIN);
 		got += n > 0 ? (size_t)n : 0;
 	}
@@ -191,7 +192,8 @@ test_ends(void **state)
 	rig_pair_fini(&p);
 
 	rig_bench_shake(&b, "garbage", NULL, &p);
-	assert_int_equal(write(p.client.fd, "QUIT\r\n and more than that", 25), 25);
+	assert_int_equal(
+	    write(p.client.fd, "QUIT\r\n and more than that", 25), 25);
 	assert_int_equal(tls_conn_read(p.server.conn, in, sizeof(in)), -1);
 	assert_int_equal(errno, EPROTO);
 	assert_true(tls_conn_error(p.server.conn)[0] != '\0');
@@ -203,7 +205,7 @@ test_ends(void **state)
 static void
 test_end_behind_bytes(void **state)
 {
-	struct iovec iov = { (void *)(uintptr_t)"QUIT\r\n", 6 };
+	struct iovec iov = { (void *)(uintptr_t) "QUIT\r\n", 6 };
 	struct rig_bench b;
 	struct rig_pair p;
 	char in[100];
@@ -225,7 +227,7 @@ test_end_behind_bytes(void **state)
 static void
 test_write_to_nobody(void **state)
 {
-	struct iovec iov = { (void *)(uintptr_t)"250 OK\r\n", 8 };
+	struct iovec iov = { (void *)(uintptr_t) "250 OK\r\n", 8 };
 	struct rig_bench b;
 	struct rig_pair p;
 
@@ -273,8 +275,10 @@ shake_by_pieces(struct rig_bench *b, size_t n)
 	unsigned i;
 
 	memset(&p, 0, sizeof(p));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, c), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s), 0);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, c), 0);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s), 0);
 	p.client.conn = tls_conn_connect(b->client, c[0], &e, on_wake, NULL);
 	p.server.conn = tls_conn_accept(b->server, s[0], on_wake, NULL);
 	for (i = 0; i < 20000; i++) {
@@ -324,7 +328,8 @@ survives(struct rig_bench *b, const char *bytes, size_t len, size_t piece)
 	size_t i, n;
 	int sv[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
 	t = tls_conn_accept(b->server, sv[0], on_wake, NULL);
 	for (i = 0; i < len && status == TLS_WANT_READ; i += n) {
 		n = len - i < piece ? len - i : piece;
@@ -439,8 +444,8 @@ test_stream(void **state)
 	rig_bench_shake(&b, "pair", NULL, &p);
 	assert_int_equal(tls_conn_writev(p.client.conn, &iov, 1), sizeof(out));
 	tls_conn_shutdown(p.client.conn);
-	stream_init(&s, b.rig.loop, dup(p.server.fd), &tls_stream_io, p.server.conn,
-	    &ops, &seen);
+	stream_init(&s, b.rig.loop, dup(p.server.fd), &tls_stream_io,
+	    p.server.conn, &ops, &seen);
 	p.server.conn = NULL;
 	for (i = 0; i < 20; i++)
 		loop_turn(b.rig.loop, 0);

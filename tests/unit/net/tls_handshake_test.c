@@ -73,16 +73,19 @@ test_description(void **state)
 	rig_bench_shake(&b, "1.3", NULL, &p);
 	buf_init(&line, 500);
 	tls_conn_describe(p.server.conn, &line);
-	CHECK_VIEW("server", buf_view(&line), "TLSv1.3 with cipher"
+	CHECK_VIEW("server", buf_view(&line),
+	    "TLSv1.3 with cipher"
 	    " TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519"
 	    " server-signature ECDSA (P-256) server-digest SHA256");
 	buf_reset(&line);
 	tls_conn_describe(p.client.conn, &line);
-	CHECK_VIEW("client", buf_view(&line), "TLSv1.3 with cipher"
+	CHECK_VIEW("client", buf_view(&line),
+	    "TLSv1.3 with cipher"
 	    " TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519"
 	    " server-signature ECDSA (P-256) server-digest SHA256");
 	assert_string_equal(tls_conn_protocol(p.server.conn), "TLSv1.3");
-	assert_string_equal(tls_conn_cipher(p.server.conn), "TLS_AES_256_GCM_SHA384");
+	assert_string_equal(
+	    tls_conn_cipher(p.server.conn), "TLS_AES_256_GCM_SHA384");
 	assert_int_equal(tls_conn_cipher_bits(p.server.conn), 256);
 	assert_string_equal(tls_conn_peer_name(p.client.conn), "mx.example");
 	assert_string_equal(tls_conn_issuer(p.client.conn), "mx.example");
@@ -96,9 +99,11 @@ test_description(void **state)
 	rig_bench_shake(&b, "1.2", NULL, &p);
 	buf_reset(&line);
 	tls_conn_describe(p.server.conn, &line);
-	CHECK_VIEW("1.2", buf_view(&line), "TLSv1.2 with cipher"
+	CHECK_VIEW("1.2", buf_view(&line),
+	    "TLSv1.2 with cipher"
 	    " ECDHE-RSA-AES256-GCM-SHA384 (256/256 bits)");
-	assert_int_equal(tls_conn_exporter(p.server.conn, ours), PK_EUNSUPPORTED);
+	assert_int_equal(
+	    tls_conn_exporter(p.server.conn, ours), PK_EUNSUPPORTED);
 	rig_pair_fini(&p);
 	rig_bench_fini(&b);
 	buf_fini(&line);
@@ -116,8 +121,8 @@ expect_certificate(struct rig_bench *b, const char *sni, const char *cn)
 
 	rig_bench_shake(b, row, &e, &p);
 	CHECK_VIEW(row, view_str(tls_conn_peer_name(p.client.conn)), cn);
-	CHECK_VIEW(row, view_str(tls_conn_sni(p.server.conn)),
-	    sni != NULL ? sni : "");
+	CHECK_VIEW(
+	    row, view_str(tls_conn_sni(p.server.conn)), sni != NULL ? sni : "");
 	rig_pair_fini(&p);
 }
 
@@ -209,7 +214,7 @@ test_new_set(void **state)
 	rig_bench_shake(&b, "old", NULL, &old);
 	next = rig_cert_new(RIG_P256, 1, &spec);
 	rig_say(&b.rig, next, CERT_SERVER | CERT_DEFAULT, NULL, NULL);
-	expect_certificate(&b, NULL, "mx.example");	/* not complete yet */
+	expect_certificate(&b, NULL, "mx.example"); /* not complete yet */
 	rig_ready(&b.rig);
 	expect_certificate(&b, NULL, "new.example");
 	rig_pair_talk(&old);
@@ -334,7 +339,8 @@ check_ccert(const struct ccert_row *row, const char *version, const char *ca_fil
     const struct rig_cert *good, const struct rig_cert *bad)
 {
 	const struct rig_cert *mine = row->shows == 1 ? good : bad;
-	char *text = xasprintf("%s%ssmtpd_tls_CAfile = %s\n", row->conf, version, ca_file);
+	char *text = xasprintf(
+	    "%s%ssmtpd_tls_CAfile = %s\n", row->conf, version, ca_file);
 	struct tls_expect e = { .level = TLS_LEVEL_MAY };
 	struct tls_client *client;
 	struct rig_bench b;
@@ -356,9 +362,11 @@ check_ccert(const struct ccert_row *row, const char *version, const char *ca_fil
 	if (p.server.status == TLS_DONE) {
 		CHECK_INT(row->name, tls_conn_trust(p.server.conn), row->trust);
 		CHECK_INT(row->name, b.rig.signs, row->shows != 0 ? 2 : 1);
-		CHECK_INT(row->name, tls_conn_fingerprint(p.server.conn, "sha256",
-		    &print), row->shows != 0 ? 0 : PK_ENOENT);
-		CHECK_VIEW(row->name, view_str(tls_conn_peer_name(p.server.conn)),
+		CHECK_INT(row->name,
+		    tls_conn_fingerprint(p.server.conn, "sha256", &print),
+		    row->shows != 0 ? 0 : PK_ENOENT);
+		CHECK_VIEW(row->name,
+		    view_str(tls_conn_peer_name(p.server.conn)),
 		    row->shows == 0 ? "" : "client.example");
 		CHECK_INT(row->name, print.len, row->shows != 0 ? 95 : 0);
 		rig_pair_talk(&p);
@@ -429,7 +437,8 @@ alpn_result(struct rig_bench *b, const char *wire, size_t len)
 	int status;
 
 	rig_stranger_init(&x);
-	SSL_CTX_set_alpn_protos(x.ctx, (const unsigned char *)wire, (unsigned)len);
+	SSL_CTX_set_alpn_protos(
+	    x.ctx, (const unsigned char *)wire, (unsigned)len);
 	rig_stranger_start(&x, b->server);
 	rig_stranger_shake(&b->rig, &x);
 	status = (int)x.server.status;
@@ -474,10 +483,11 @@ test_renegotiation_is_refused(void **state)
 	assert_int_equal(SSL_renegotiate(x.ssl), 1);
 	(void)SSL_do_handshake(x.ssl);
 	for (i = 0; i < 3; i++) {
-		assert_int_equal(tls_conn_read(x.server.conn, in, sizeof(in)), -1);
+		assert_int_equal(
+		    tls_conn_read(x.server.conn, in, sizeof(in)), -1);
 		assert_true(SSL_do_handshake(x.ssl) != 1);
-		told = told || ERR_GET_REASON(ERR_peek_error()) ==
-		    SSL_R_NO_RENEGOTIATION;
+		told = told ||
+		    ERR_GET_REASON(ERR_peek_error()) == SSL_R_NO_RENEGOTIATION;
 	}
 	assert_int_equal(b.rig.signs, 1);
 	assert_true(told);
@@ -510,7 +520,8 @@ test_early_data_is_refused(void **state)
 	rig_stranger_init(&x);
 	rig_stranger_start(&x, b.server);
 	SSL_set_session(x.ssl, session);
-	assert_int_equal(SSL_write_early_data(x.ssl, "EHLO early\r\n", 12, &sent), 1);
+	assert_int_equal(
+	    SSL_write_early_data(x.ssl, "EHLO early\r\n", 12, &sent), 1);
 	rig_stranger_shake(&b.rig, &x);
 	/* The ticket said that none is taken. */
 	assert_int_equal(x.server.status, TLS_FAILED);

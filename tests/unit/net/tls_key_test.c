@@ -104,7 +104,8 @@ test_late_signature(void **state)
 		CHECK_INT(versions[v], p.server.status, TLS_WANT_KEY);
 		CHECK_INT(versions[v], p.server.wakes, 0);
 		/* Asking again changes nothing. */
-		CHECK_INT(versions[v], tls_conn_handshake(p.server.conn), TLS_WANT_KEY);
+		CHECK_INT(versions[v], tls_conn_handshake(p.server.conn),
+		    TLS_WANT_KEY);
 		rig_answer(&b.rig);
 		CHECK_INT(versions[v], p.server.wakes, 1);
 		rig_pair_shake(&b.rig, &p);
@@ -162,7 +163,7 @@ test_keys_go_first(void **state)
 	rig_pair_init(&p, b.server, b.client, &e);
 	rig_pair_shake(&b.rig, &p);
 	tls_server_unref(&b.server);
-	rig_ready(&b.rig);	/* a set without certificates */
+	rig_ready(&b.rig); /* a set without certificates */
 	rig_answer(&b.rig);
 	rig_pair_shake(&b.rig, &p);
 	CHECK_INT("old set", p.server.status, TLS_DONE);
@@ -318,8 +319,9 @@ test_A24_certificates_out_of_bounds(void **state)
 static void
 test_A24_certificates_that_are_none(void **state)
 {
-	struct said garbage = { "garbage", TLS_KEY_EC, CERT_SERVER | CERT_DEFAULT,
-		"bad.example", 1, 1, 500, false, false };
+	struct said garbage = { "garbage", TLS_KEY_EC,
+		CERT_SERVER | CERT_DEFAULT, "bad.example", 1, 1, 500, false,
+		false };
 	struct tls_expect e = { .level = TLS_LEVEL_MAY, .sni = "bad.example" };
 	struct rig_bench b;
 	struct rig_pair p;
@@ -434,8 +436,11 @@ shake_confined(void *arg)
 {
 	static const char *const names[] = { "x.w.example" };
 	struct sandbox_spec spec = { .needs = SANDBOX_ACCEPT | SANDBOX_APPEND };
-	struct tls_expect e = { .level = TLS_LEVEL_SECURE, .sni = "x.w.example",
-		.names = names, .nnames = 1, .session_key = "k" };
+	struct tls_expect e = { .level = TLS_LEVEL_SECURE,
+		.sni = "x.w.example",
+		.names = names,
+		.nnames = 1,
+		.session_key = "k" };
 	struct sandbox_report report;
 	struct confined *c = arg;
 	const char *what = "";
@@ -464,7 +469,8 @@ shake_confined(void *arg)
 		if (p.server.status != TLS_DONE || p.client.status != TLS_DONE)
 			_exit(3);
 		rig_pair_talk(&p);
-		if (tls_conn_fingerprint(p.server.conn, "sha512", &print) != 0 ||
+		if (tls_conn_fingerprint(p.server.conn, "sha512", &print) !=
+			0 ||
 		    tls_conn_trust(p.client.conn) != TLS_TRUST_UNTRUSTED)
 			_exit(4);
 		tls_conn_describe(p.server.conn, &print);
@@ -477,7 +483,8 @@ shake_confined(void *arg)
 	c->b.rig.mood = RIG_LIES;
 	rig_pair_init(&p, c->b.server, c->client, &e);
 	rig_pair_shake(&c->b.rig, &p);
-	if (p.client.status != TLS_FAILED || tls_conn_error(p.client.conn)[0] == '\0')
+	if (p.client.status != TLS_FAILED ||
+	    tls_conn_error(p.client.conn)[0] == '\0')
 		_exit(5);
 	_exit(0);
 }

@@ -168,8 +168,10 @@ test_ciphers_take_effect(void **state)
 static void
 test_policy_overrides(void **state)
 {
-	struct tls_expect e = { .level = TLS_LEVEL_ENCRYPT, .protocols = "TLSv1.2",
-		.ciphers = "high", .exclude = "AES256" };
+	struct tls_expect e = { .level = TLS_LEVEL_ENCRYPT,
+		.protocols = "TLSv1.2",
+		.ciphers = "high",
+		.exclude = "AES256" };
 	struct rig_bench b;
 	struct rig_pair p;
 
@@ -177,8 +179,8 @@ test_policy_overrides(void **state)
 	rig_bench_init(&b, RIG_P256, "");
 	rig_bench_shake(&b, "policy", &e, &p);
 	assert_string_equal(tls_conn_protocol(p.client.conn), "TLSv1.2");
-	assert_string_equal(tls_conn_cipher(p.client.conn),
-	    "ECDHE-ECDSA-CHACHA20-POLY1305");
+	assert_string_equal(
+	    tls_conn_cipher(p.client.conn), "ECDHE-ECDSA-CHACHA20-POLY1305");
 	rig_pair_fini(&p);
 	e.protocols = "nonsense";
 	rig_pair_init(&p, b.server, b.client, &e);

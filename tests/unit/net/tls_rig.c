@@ -92,9 +92,10 @@ rig_cert_new(enum rig_kind kind, unsigned key_number, const struct rig_spec *spe
 	X509_set_pubkey(c->x509, c->key);
 	add_names(c->x509, spec);
 	if (spec->ca)
-		add_extension(c->x509, NID_basic_constraints, "critical,CA:TRUE");
+		add_extension(
+		    c->x509, NID_basic_constraints, "critical,CA:TRUE");
 	assert_true(X509_sign(c->x509, issuer->key,
-	    issuer->kind == RIG_ED25519 ? NULL : EVP_sha256()) > 0);
+			issuer->kind == RIG_ED25519 ? NULL : EVP_sha256()) > 0);
 	return c;
 }
 
@@ -213,18 +214,19 @@ put_signed(struct buf *b, enum tls_sign_kind kind, struct view data)
 		assert_true(data.len == 32 || data.len == 48);
 		for (i = 0; i < 64; i++)
 			buf_put_char(b, ' ');
-		buf_put_str(b, kind == TLS_SIGN_13_SERVER ?
-		    "TLS 1.3, server CertificateVerify" :
-		    "TLS 1.3, client CertificateVerify");
+		buf_put_str(b,
+		    kind == TLS_SIGN_13_SERVER ?
+			"TLS 1.3, server CertificateVerify" :
+			"TLS 1.3, client CertificateVerify");
 		buf_put_char(b, '\0');
 		break;
 	case TLS_SIGN_12_SERVER:
 		assert_true(data.len > 68);
-		assert_int_equal(p[64], 3);	/* named_curve */
+		assert_int_equal(p[64], 3); /* named_curve */
 		assert_int_equal(data.len, 68 + p[67]);
 		break;
 	default:
-		assert_int_equal(p[0], 1);	/* ClientHello */
+		assert_int_equal(p[0], 1); /* ClientHello */
 	}
 	buf_put_view(b, data);
 }
@@ -237,16 +239,17 @@ sign_with(EVP_PKEY *key, unsigned scheme, struct view tbs, struct buf *sig)
 	size_t len = TICKET_SECRET_SIZE * 100;
 	char *room = buf_room(sig, len);
 
-	assert_int_equal(EVP_DigestSignInit(md, &ctx, scheme_digest(scheme), NULL,
-	    key), 1);
+	assert_int_equal(
+	    EVP_DigestSignInit(md, &ctx, scheme_digest(scheme), NULL, key), 1);
 	if (scheme >= 0x0804 && scheme <= 0x0806) {
-		assert_true(EVP_PKEY_CTX_set_rsa_padding(ctx,
-		    RSA_PKCS1_PSS_PADDING) > 0);
-		assert_true(EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx,
-		    RSA_PSS_SALTLEN_DIGEST) > 0);
+		assert_true(EVP_PKEY_CTX_set_rsa_padding(
+				ctx, RSA_PKCS1_PSS_PADDING) > 0);
+		assert_true(EVP_PKEY_CTX_set_rsa_pss_saltlen(
+				ctx, RSA_PSS_SALTLEN_DIGEST) > 0);
 	}
 	assert_int_equal(EVP_DigestSign(md, (unsigned char *)room, &len,
-	    (const unsigned char *)tbs.p, tbs.len), 1);
+			     (const unsigned char *)tbs.p, tbs.len),
+	    1);
 	buf_added(sig, len);
 	EVP_MD_CTX_free(md);
 }
@@ -347,8 +350,8 @@ rig_certd(struct rig *r)
 
 	rig_certd_dies(r);
 	assert_int_equal(ipc_socketpair(sv), 0);
-	r->certd = ipc_channel_new(r->loop, sv[0], IPC_ROLE_certd, IPC_ROLE_smtpd,
-	    7, &ops, r);
+	r->certd = ipc_channel_new(
+	    r->loop, sv[0], IPC_ROLE_certd, IPC_ROLE_smtpd, 7, &ops, r);
 	tls_keys_channel(r->keys, sv[1], 7);
 	r->pending = 0;
 }
@@ -440,8 +443,8 @@ make_pair(int sv_r[2])
 		memcpy(sv_r, spares[nspares], sizeof(spares[0]));
 		return;
 	}
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv_r),
-	    0);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv_r), 0);
 }
 
 void
@@ -485,7 +488,8 @@ rig_pair_shake(struct rig *r, struct rig_pair *p)
 {
 	unsigned i;
 
-	for (i = 0; i < 20 && (!is_over(&p->server) || !is_over(&p->client)); i++) {
+	for (i = 0; i < 20 && (!is_over(&p->server) || !is_over(&p->client));
+	     i++) {
 		if (!is_over(&p->client))
 			p->client.status = tls_conn_handshake(p->client.conn);
 		if (p->client.status == TLS_FAILED)
@@ -533,14 +537,16 @@ rig_pair_fini(struct rig_pair *p)
 void
 rig_bench_init(struct rig_bench *b, enum rig_kind kind, const char *conf)
 {
-	struct rig_spec spec = { .cn = "mx.example", .names = { "mx.example" } };
+	struct rig_spec spec = { .cn = "mx.example",
+		.names = { "mx.example" } };
 	struct buf why;
 
 	memset(b, 0, sizeof(*b));
 	rig_init(&b->rig, IPC_ROLE_smtpd);
 	b->conf = rig_conf(conf);
 	b->cert = rig_cert_new(kind, 0, &spec);
-	rig_say(&b->rig, b->cert, CERT_SERVER | CERT_DEFAULT, "mx.example", NULL);
+	rig_say(
+	    &b->rig, b->cert, CERT_SERVER | CERT_DEFAULT, "mx.example", NULL);
 	rig_ready(&b->rig);
 	rig_tickets(&b->rig, 1, 1);
 	buf_init(&why, 10000);
@@ -591,7 +597,8 @@ rig_stranger_start(struct rig_stranger *x, struct tls_server *s)
 {
 	int sv[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
 	x->server.fd = sv[0];
 	x->fd = sv[1];
 	x->server.status = TLS_WANT_READ;

@@ -19,7 +19,8 @@ pki_init(struct pki *p)
 {
 	struct rig_spec root = { .cn = "Root", .ca = true };
 	struct rig_spec mid = { .cn = "Middle", .ca = true };
-	struct rig_spec leaf = { .cn = "leaf", .names = { "mx.example", "*.w.example" } };
+	struct rig_spec leaf = { .cn = "leaf",
+		.names = { "mx.example", "*.w.example" } };
 	struct rig_spec self = { .cn = "self", .names = { "mx.example" } };
 
 	p->root = rig_cert_new(RIG_P256, 1, &root);
@@ -169,7 +170,8 @@ test_untrusted_issuer(void **state)
 	CHECK_INT("no CA", tls_conn_trust(p.client.conn), TLS_TRUST_UNTRUSTED);
 	CHECK_VIEW("no CA", view_str(tls_conn_error(p.client.conn)),
 	    "untrusted issuer Middle");
-	CHECK_VIEW("no CA", view_str(tls_trust_word(TLS_TRUST_UNTRUSTED)), "Untrusted");
+	CHECK_VIEW("no CA", view_str(tls_trust_word(TLS_TRUST_UNTRUSTED)),
+	    "Untrusted");
 	rig_pair_fini(&p);
 	rig_bench_fini(&b);
 	pki_fini(&pki);
@@ -187,14 +189,16 @@ association(const struct rig_cert *c, unsigned selector, unsigned matching,
 	unsigned n = 0;
 	int len;
 
-	len = selector == 0 ? i2d_X509(c->x509, &der) :
+	len = selector == 0 ?
+	    i2d_X509(c->x509, &der) :
 	    i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c->x509), &der);
 	assert_true(len > 0);
 	buf_reset(b);
 	if (matching == 0)
 		buf_put(b, der, (size_t)len);
 	else {
-		assert_int_equal(EVP_Digest(der, (size_t)len, hash, &n, md, NULL), 1);
+		assert_int_equal(
+		    EVP_Digest(der, (size_t)len, hash, &n, md, NULL), 1);
 		buf_put(b, hash, n);
 	}
 	OPENSSL_free(der);
@@ -206,16 +210,19 @@ dane(const struct pki *pki, const struct rig_cert *shown, unsigned usage,
     const char *name, struct buf *error)
 {
 	const char *names[] = { name };
-	struct tls_expect e = { .level = TLS_LEVEL_DANE, .sni = "mx.example",
-		.names = names, .nnames = 1 };
-	struct tls_tlsa r = { (uint8_t)usage, (uint8_t)selector, (uint8_t)matching,
-		VIEW_NONE };
+	struct tls_expect e = { .level = TLS_LEVEL_DANE,
+		.sni = "mx.example",
+		.names = names,
+		.nnames = 1 };
+	struct tls_tlsa r = { (uint8_t)usage, (uint8_t)selector,
+		(uint8_t)matching, VIEW_NONE };
 	enum tls_trust trust;
 	struct buf data;
 	char row[50];
 
 	buf_init(&data, 5000);
-	association(of, selector > 1 ? 0 : selector, matching > 2 ? 1 : matching, &data);
+	association(of, selector > 1 ? 0 : selector,
+	    matching > 2 ? 1 : matching, &data);
 	r.data = buf_view(&data);
 	e.tlsa = &r;
 	e.ntlsa = 1;
@@ -238,43 +245,65 @@ test_dane_usages(void **state)
 	buf_init(&error, 1000);
 	for (s = 0; s <= 1; s++)
 		for (m = 0; m <= 2; m++) {
-			snprintf(row, sizeof(row), "selector %u matching %u", s, m);
+			snprintf(
+			    row, sizeof(row), "selector %u matching %u", s, m);
 			/* DANE-EE: the leaf, whatever its dates and names. */
-			CHECK_INT(row, dane(&pki, pki.leaf, 3, s, m, pki.leaf,
-			    "mx.example", &error), TLS_TRUST_VERIFIED);
-			CHECK_INT(row, dane(&pki, pki.self, 3, s, m, pki.self,
-			    "other.example", &error), TLS_TRUST_VERIFIED);
-			CHECK_INT(row, dane(&pki, pki.old_self, 3, s, m,
-			    pki.old_self, "other.example", &error),
+			CHECK_INT(row,
+			    dane(&pki, pki.leaf, 3, s, m, pki.leaf,
+				"mx.example", &error),
 			    TLS_TRUST_VERIFIED);
-			CHECK_INT(row, dane(&pki, pki.leaf, 3, s, m, pki.other,
-			    "mx.example", &error), TLS_TRUST_UNTRUSTED);
+			CHECK_INT(row,
+			    dane(&pki, pki.self, 3, s, m, pki.self,
+				"other.example", &error),
+			    TLS_TRUST_VERIFIED);
+			CHECK_INT(row,
+			    dane(&pki, pki.old_self, 3, s, m, pki.old_self,
+				"other.example", &error),
+			    TLS_TRUST_VERIFIED);
+			CHECK_INT(row,
+			    dane(&pki, pki.leaf, 3, s, m, pki.other,
+				"mx.example", &error),
+			    TLS_TRUST_UNTRUSTED);
 			CHECK_VIEW(row, buf_view(&error),
 			    "no TLSA record matches the certificate");
 			/* DANE-TA: an issuer that the server shows, dates and names. */
-			CHECK_INT(row, dane(&pki, pki.leaf, 2, s, m, pki.mid,
-			    "mx.example", &error), TLS_TRUST_VERIFIED);
-			CHECK_INT(row, dane(&pki, pki.leaf, 2, s, m, pki.mid,
-			    "other.example", &error), TLS_TRUST_UNTRUSTED);
+			CHECK_INT(row,
+			    dane(&pki, pki.leaf, 2, s, m, pki.mid, "mx.example",
+				&error),
+			    TLS_TRUST_VERIFIED);
+			CHECK_INT(row,
+			    dane(&pki, pki.leaf, 2, s, m, pki.mid,
+				"other.example", &error),
+			    TLS_TRUST_UNTRUSTED);
 			CHECK_VIEW(row, buf_view(&error),
 			    "certificate is for leaf, not for other.example");
-			CHECK_INT(row, dane(&pki, pki.old, 2, s, m, pki.mid,
-			    "mx.example", &error), TLS_TRUST_UNTRUSTED);
-			CHECK_VIEW(row, buf_view(&error), "certificate has expired");
-			CHECK_INT(row, dane(&pki, pki.self, 2, s, m, pki.mid,
-			    "mx.example", &error), TLS_TRUST_UNTRUSTED);
+			CHECK_INT(row,
+			    dane(&pki, pki.old, 2, s, m, pki.mid, "mx.example",
+				&error),
+			    TLS_TRUST_UNTRUSTED);
+			CHECK_VIEW(
+			    row, buf_view(&error), "certificate has expired");
+			CHECK_INT(row,
+			    dane(&pki, pki.self, 2, s, m, pki.mid, "mx.example",
+				&error),
+			    TLS_TRUST_UNTRUSTED);
 			/* The issuer's record is none of the leaf's, and back. */
-			CHECK_INT(row, dane(&pki, pki.leaf, 3, s, m, pki.mid,
-			    "mx.example", &error), TLS_TRUST_UNTRUSTED);
+			CHECK_INT(row,
+			    dane(&pki, pki.leaf, 3, s, m, pki.mid, "mx.example",
+				&error),
+			    TLS_TRUST_UNTRUSTED);
 		}
 	/* A root in full that the server does not show (2 0 0, 2 1 0). */
-	CHECK_INT("root", dane(&pki, pki.leaf, 2, 0, 0, pki.root, "mx.example",
-	    &error), TLS_TRUST_VERIFIED);
-	CHECK_INT("root", dane(&pki, pki.leaf, 2, 1, 0, pki.root, "mx.example",
-	    &error), TLS_TRUST_VERIFIED);
+	CHECK_INT("root",
+	    dane(&pki, pki.leaf, 2, 0, 0, pki.root, "mx.example", &error),
+	    TLS_TRUST_VERIFIED);
+	CHECK_INT("root",
+	    dane(&pki, pki.leaf, 2, 1, 0, pki.root, "mx.example", &error),
+	    TLS_TRUST_VERIFIED);
 	/* CAs that are configured do not count. */
-	CHECK_INT("PKIX", dane(&pki, pki.leaf, 2, 0, 1, pki.other, "mx.example",
-	    &error), TLS_TRUST_UNTRUSTED);
+	CHECK_INT("PKIX",
+	    dane(&pki, pki.leaf, 2, 0, 1, pki.other, "mx.example", &error),
+	    TLS_TRUST_UNTRUSTED);
 	buf_fini(&error);
 	pki_fini(&pki);
 }
@@ -284,10 +313,11 @@ test_dane_unusable(void **state)
 {
 	static const struct {
 		unsigned usage, selector, matching;
-	} rows[] = { { 0, 0, 1 }, { 1, 0, 1 }, { 4, 0, 1 }, { 3, 2, 1 }, { 3, 0, 3 },
-		{ 255, 255, 255 } };
+	} rows[] = { { 0, 0, 1 }, { 1, 0, 1 }, { 4, 0, 1 }, { 3, 2, 1 },
+		{ 3, 0, 3 }, { 255, 255, 255 } };
 	struct tls_expect e = { .level = TLS_LEVEL_DANE };
-	struct tls_tlsa two[2] = { { 3, 1, 1, VIEW("too short") }, { 3, 1, 1, VIEW_NONE } };
+	struct tls_tlsa two[2] = { { 3, 1, 1, VIEW("too short") },
+		{ 3, 1, 1, VIEW_NONE } };
 	struct pki pki;
 	struct buf error, data;
 	size_t i;
@@ -297,10 +327,12 @@ test_dane_unusable(void **state)
 	buf_init(&error, 1000);
 	buf_init(&data, 1000);
 	for (i = 0; i < NELEMS(rows); i++) {
-		CHECK_INT("unusable", dane(&pki, pki.leaf, rows[i].usage,
-		    rows[i].selector, rows[i].matching, pki.leaf, "mx.example",
-		    &error), TLS_TRUST_UNTRUSTED);
-		CHECK_VIEW("unusable", buf_view(&error), "no TLSA record can be used");
+		CHECK_INT("unusable",
+		    dane(&pki, pki.leaf, rows[i].usage, rows[i].selector,
+			rows[i].matching, pki.leaf, "mx.example", &error),
+		    TLS_TRUST_UNTRUSTED);
+		CHECK_VIEW(
+		    "unusable", buf_view(&error), "no TLSA record can be used");
 	}
 	e.tlsa = two;
 	e.ntlsa = 0;
@@ -338,15 +370,20 @@ test_fingerprints(void **state)
 	buf_init(&key, 500);
 	rig_bench_init(&b, RIG_P256, "");
 	rig_bench_shake(&b, "may", &may, &p);
-	assert_int_equal(tls_conn_fingerprint(p.client.conn, "sha256", &cert), 0);
-	assert_int_equal(tls_conn_pubkey_fingerprint(p.client.conn, "sha256", &key), 0);
+	assert_int_equal(
+	    tls_conn_fingerprint(p.client.conn, "sha256", &cert), 0);
+	assert_int_equal(
+	    tls_conn_pubkey_fingerprint(p.client.conn, "sha256", &key), 0);
 	assert_int_equal(tls_conn_fingerprint(p.client.conn, "nonsense", &key),
 	    PK_EUNSUPPORTED);
-	assert_int_equal(tls_conn_fingerprint(p.server.conn, "sha256", &key), PK_ENOENT);
+	assert_int_equal(
+	    tls_conn_fingerprint(p.server.conn, "sha256", &key), PK_ENOENT);
 	rig_pair_fini(&p);
 	e.fingerprints = list;
 	for (i = 0; i < 3; i++) {
-		list[1] = i == 0 ? buf_cstr(&cert) : i == 1 ? buf_cstr(&key) : "CC";
+		list[1] = i == 0 ? buf_cstr(&cert) :
+		    i == 1       ? buf_cstr(&key) :
+				   "CC";
 		e.nfingerprints = 2;
 		rig_bench_shake(&b, list[1], &e, &p);
 		CHECK_INT(list[1], tls_conn_trust(p.client.conn),
@@ -364,8 +401,11 @@ test_fingerprints(void **state)
 static void
 test_trust_of_a_session(void **state)
 {
-	static const char *const right[] = { "mx.example" }, *const wrong[] = { "no.example" };
-	struct tls_expect e = { .level = TLS_LEVEL_SECURE, .names = right, .nnames = 1,
+	static const char *const right[] = { "mx.example" },
+				 *const wrong[] = { "no.example" };
+	struct tls_expect e = { .level = TLS_LEVEL_SECURE,
+		.names = right,
+		.nnames = 1,
 		.session_key = "secure mx.example" };
 	struct rig_bench b;
 	struct rig_pair p;
@@ -382,7 +422,8 @@ test_trust_of_a_session(void **state)
 	for (i = 0; i < 3; i++) {
 		rig_bench_shake(&b, "right", &e, &p);
 		CHECK_INT("resumed", tls_conn_resumed(p.client.conn), i > 0);
-		CHECK_INT("trust", tls_conn_trust(p.client.conn), TLS_TRUST_VERIFIED);
+		CHECK_INT(
+		    "trust", tls_conn_trust(p.client.conn), TLS_TRUST_VERIFIED);
 		rig_pair_fini(&p);
 	}
 	e.names = wrong;
@@ -390,7 +431,8 @@ test_trust_of_a_session(void **state)
 	for (i = 0; i < 2; i++) {
 		rig_bench_shake(&b, "wrong", &e, &p);
 		CHECK_INT("resumed", tls_conn_resumed(p.client.conn), 0);
-		CHECK_INT("trust", tls_conn_trust(p.client.conn), TLS_TRUST_TRUSTED);
+		CHECK_INT(
+		    "trust", tls_conn_trust(p.client.conn), TLS_TRUST_TRUSTED);
 		rig_pair_fini(&p);
 	}
 	rig_bench_fini(&b);
