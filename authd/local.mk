@@ -90,6 +90,9 @@ endif
 if HAVE_SOURCE_LDAP
 authd_libauthd_a_SOURCES += authd/source_ldap.c
 endif
+if HAVE_SOURCE_REDIS
+authd_libauthd_a_SOURCES += authd/limits_redis.c authd/limits_redis.h
+endif
 authd_libauthd_a_CPPFLAGS = $(AM_CPPFLAGS) $(SOURCE_CFLAGS)
 pkglibexec_PROGRAMS += authd/authd
 authd_authd_SOURCES = authd/main.c

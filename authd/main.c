@@ -22,6 +22,9 @@
 #include "authd/authd.h"
 #include "authd/cache.h"
 #include "authd/limits.h"
+#ifdef HAVE_SOURCE_REDIS
+#include "authd/limits_redis.h"
+#endif
 #include "authd/sasl.h"
 #include "authd/source_accounts.h"
 #include "authd/ticket.h"
@@ -284,6 +287,25 @@ threads_of(const struct conf *c)
 	return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
 }
 
+static void
+share_limits(struct authd *d, struct buf *why)
+{
+	if (d->conf->auth_redis_server[0] == '\0')
+		return;
+#ifdef HAVE_SOURCE_REDIS
+	void *remote = limits_redis_new(d->loop, d->conf, why);
+
+	/* A comfort: without it this machine counts for itself. */
+	if (remote != NULL)
+		auth_limits_set_remote(d->limits, &limits_redis_ops, remote);
+	else
+		log_error("%s", buf_cstr(why));
+#else
+	(void)why;
+	log_error("auth_redis_server: this authd was built without hiredis");
+#endif
+}
+
 /* What needs the first privileges, or reads what is out of sight later. */
 static void
 prepare(struct authd *d)
@@ -296,9 +318,11 @@ prepare(struct authd *d)
 	d->sources = source_set_open(d->conf, &why);
 	if (d->sources == NULL)
 		log_fatal("%s", buf_cstr(&why));
-	buf_fini(&why);
 	if (d->limits == NULL)
 		d->limits = auth_limits_new(d->conf, -1);
+	buf_reset(&why);
+	share_limits(d, &why);
+	buf_fini(&why);
 }
 
 int

@@ -2,12 +2,13 @@
 """Accounts in databases and directories: the real servers, hostile names, servers that lie."""
 import base64
 import os
+import signal
 import socket
 import subprocess
 import threading
 import time
 
-from harness.databases import MariaDB, Postgres, Proxy, Slapd, SQLite
+from harness.databases import MariaDB, Postgres, Proxy, Redis, Slapd, SQLite
 from harness.suite import Suite, wait_for
 
 CLEAR = {
@@ -343,7 +344,8 @@ def crowd(s, n):
 def lying_story(kind, db, host, queries=None):
     proxy = Proxy(db.port)
     with suite_lying(kind, db, host % proxy.port, queries) as s:
-        assert login(s, "alice@example.test", "secret") == 235
+        # The first connection of a server that has just started may take its time.
+        wait_for("a first login", lambda: login(s, "alice@example.test", "secret") == 235)
         for mode in ("down", "silent", "slow", "cut", "half", "garbage"):
             proxy.set(mode)
             codes, wait, other = crowd(s, 20)
@@ -415,3 +417,60 @@ def test_bad_file_is_said():
                 wait_for(words, lambda: words in s.errors() + s.log(), 20)
             finally:
                 s.clean()
+
+
+# ---- failed logins that machines share ----
+
+def sharing(db, **conf):
+    s = Suite({**CLEAR, "auth_client_failure_limit": "6", **conf}, start=False)
+    secret = s.write("redis", "redis secret\n")
+    local = s.write("local", "local@example.test:{PLAIN}here:::::\n")
+    s.write_conf(auth_sources="passwd-file:" + local, auth_redis_password_file=secret,
+                 auth_redis_server="127.0.0.1:%d" % db.port)
+    s.start()
+    return s
+
+
+def test_machines_share_failed_logins():
+    with Redis() as db, sharing(db) as a, sharing(db) as b:
+        assert login(a, "local@example.test", "here") == 235
+        wait_for("both are connected", lambda: len(clients(db)) >= 2)
+        for s in (a, b, a, b, a, b):
+            assert login(s, "nobody@example.test", "x") == 535
+            time.sleep(0.05)
+        # Six by both of them, three by each.
+        for s in (a, b):
+            assert login(s, "other@example.test", "x") == 454
+        # One that got in at a machine before is known at the other one.
+        assert login(b, "local@example.test", "here") == 235
+        assert login(a, "local@example.test", "here") == 235
+
+
+def clients(db):
+    r = subprocess.run(["redis-cli", "-p", str(db.port), "-a", "redis secret", "client", "list"],
+                       capture_output=True, text=True, timeout=10)
+    return [line for line in r.stdout.splitlines() if "cmd=ping" in line or "cmd=mget" in line
+            or "cmd=set" in line or "cmd=eval" in line]
+
+
+def test_F8_redis_away():
+    with Redis() as db, sharing(db, auth_client_failure_limit="100") as s:
+        assert login(s, "local@example.test", "here") == 235
+        wait_for("a connection", lambda: clients(db))
+        os.kill(db.process.pid, signal.SIGSTOP)
+        for i in range(12):
+            code, wait = timed(s, "local@example.test", "here")
+            assert code == 235 and wait < 1, (code, wait)
+        # By now it is not waited for at all.
+        assert sum(timed(s, "local@example.test", "here")[1] for _ in range(5)) < 0.8
+        os.kill(db.process.pid, signal.SIGCONT)
+        s.wait_log("auth_redis_server: .* answers again", 20)
+        db.process.kill()
+        db.process.wait()
+        for i in range(10):
+            code, wait = timed(s, "local@example.test", "here")
+            assert code == 235 and wait < 1, (code, wait)
+        time.sleep(4)
+        assert s.log().count("counted on this machine alone") == 2, s.log()
+        db.start()
+        wait_for("answers again", lambda: s.log().count("answers again") == 2, 20)
