@@ -2,8 +2,8 @@
 /*
  * sasl_password.c of authd: PLAIN (RFC 4616) and LOGIN.
  *
- * libgsasl reads the messages, but in place of the password it is given as
- * many 'x': it copies what it reads and frees the copies without wiping. The
+ * libgsasl reads the messages, but in place of the password it is given an
+ * 'x': it copies what it reads and frees the copies without wiping. The
  * password itself stays in sasl.secret.
  *
  * A password is tried in its prepared form, as RFC 4616 says and our own
@@ -67,7 +67,7 @@ verify(struct sasl *s, struct view password)
 	sasl_wipe(&s->secret);
 }
 
-/* What libgsasl makes of `message` with the last `hidden` bytes made unreadable. */
+/* What libgsasl makes of `message` with one 'x' for its last `hidden` bytes. */
 static int
 step_hidden(struct sasl *s, struct view message, size_t hidden,
     struct buf *out)
@@ -77,7 +77,7 @@ step_hidden(struct sasl *s, struct view message, size_t hidden,
 
 	buf_init(&masked, AUTH_DATA_MAX);
 	buf_put(&masked, message.p, message.len - hidden);
-	for (size_t i = 0; i < hidden; i++)
+	if (hidden > 0)
 		buf_put_char(&masked, 'x');
 	rc = sasl_gsasl_step(s, buf_view(&masked), out);
 	buf_fini(&masked);

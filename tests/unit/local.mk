@@ -159,7 +159,8 @@ tests_unit_certd_ipc_test_LDADD = certd/libcertd.a $(LDADD)
 if HAVE_OAUTH
 UNIT_TESTS += tests/unit/authd/oauth_test
 tests_unit_authd_oauth_test_SOURCES = tests/unit/authd/oauth_test.c	\
-	tests/unit/authd/token.c tests/unit/authd/token.h
+	tests/unit/authd/token.c tests/unit/authd/token.h		\
+	tests/unit/authd/fake_verify.c tests/unit/authd/fake_verify.h
 tests_unit_authd_oauth_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
 endif
 UNIT_TESTS += tests/unit/authd/password_test

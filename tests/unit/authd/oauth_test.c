@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 #include <bsd/string.h>
 #include <openssl/pem.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "authd/oauth_http.h"
 #include "authd/oauth_json.h"
 #include "authd/oauth_jwks.h"
 #include "authd/oauth_jwt.h"
 #include "authd/oauth_private.h"
+#include "authd/sasl.h"
 #include "authd/sasl_bearer.h"
+#include "base/log.h"
+#include "tests/unit/authd/fake_verify.h"
 #include "tests/unit/authd/token.h"
 #include "tests/unit/unit.h"
 
@@ -571,6 +576,172 @@ test_urls(void **state)
 		CHECK_INT(rows[i].url, http_url_ok(rows[i].url), rows[i].ok);
 }
 
+/* ---- conversations, with keys in a file ---- */
+
+static struct sasl_result last;
+static char last_data[4000], last_login[400];
+static char refusal[4000];	/* the challenge before a failure */
+
+static void
+on_next(const struct sasl_result *r, void *arg)
+{
+	(void)arg;
+	last = *r;
+	ASSERT(r->data.len < sizeof(last_data));
+	memcpy(last_data, r->data.p, r->data.len);
+	last_data[r->data.len] = '\0';
+	(void)strlcpy(last_login, r->login, sizeof(last_login));
+}
+
+static void
+on_note(const struct conf_note *n, void *arg)
+{
+	(void)arg;
+	log_panic("%s", n->text);
+}
+
+static void
+give(struct authd *d, struct sasl *s, struct view message)
+{
+	sasl_step(s, true, message);
+	while (sasl_waiting(s)) {
+		if (!fake_pump())
+			loop_turn(d->loop, 0);
+	}
+}
+
+/* One token from a client; a refusal's object is in last_data. */
+static void
+talk(struct authd *d, const char *mechanism, struct view message)
+{
+	const struct sasl_client c = {
+		.who = { "192.0.2.1", "submission", SOURCE_SMTP },
+		.flags = AUTH_SESSION_TLS,
+	};
+	struct sasl *s = sasl_new(d, view_str(mechanism), &c, on_next, NULL);
+
+	assert_non_null(s);
+	last_data[0] = '\0';
+	give(d, s, message);
+	if (last.state == AUTH_CHALLENGE) {
+		(void)strlcpy(refusal, last_data, sizeof(refusal));
+		sasl_step(s, true, VIEW("\1"));
+		assert_int_equal(last.state, AUTH_FAILURE);
+	}
+	sasl_free(&s);
+}
+
+static void
+begin(struct authd *d, struct buf *keys_file)
+{
+	struct buf text, why;
+	char path[] = "/tmp/postkeep-jwks-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, buf_data(keys_file), keys_file->len), keys_file->len);
+	close(fd);
+	buf_init(&text, 2000);
+	buf_init(&why, 500);
+	buf_printf(&text, "auth_mechanisms = oauthbearer xoauth2\n"
+	    "oauth2_issuer = https://id.example.test\noauth2_audience = mail\n"
+	    "oauth2_jwks = %s\noauth2_openid_configuration = https://id/x\n", path);
+	memset(d, 0, sizeof(*d));
+	d->conf = conf_load("main.cf", buf_view(&text), on_note, NULL);
+	d->loop = loop_new();
+	if (sasl_init(d, &why) != 0)
+		fail_msg("%s", buf_cstr(&why));
+	unlink(path);
+	buf_fini(&text);
+	buf_fini(&why);
+	fake_reset();
+}
+
+static void
+put_bearer(struct buf *b, const char *before, const char *user, bool right)
+{
+	char claims[500], *at;
+	struct buf token;
+
+	snprintf(claims, sizeof(claims), "{\"iss\":\"https://id.example.test\","
+	    "\"aud\":\"mail\",\"exp\":9000000000,\"email\":\"%s\"}", user);
+	buf_reset(b);
+	buf_put_str(b, before);
+	buf_put_str(b, "\1auth=Bearer ");
+	buf_init(&token, 8000);
+	token_put(&token, "{\"alg\":\"ES256\",\"kid\":\"ec\"}", claims, "ES256",
+	    TOKEN_EC, VIEW(""));
+	if (!right) {
+		at = buf_data(&token) + token.len - 10;
+		*at = *at == 'A' ? 'B' : 'A';
+	}
+	buf_put_view(b, buf_view(&token));
+	buf_fini(&token);
+	buf_put_str(b, "\1\1");
+}
+
+static void
+test_A15_conversations(void **state)
+{
+	static const struct {
+		const char		*name, *mechanism, *before, *user;
+		bool			 right;
+		enum verify_result	 source;
+		enum auth_state		 want;
+		const char		*says;
+	} rows[] = {
+		{ "right", "OAUTHBEARER", "n,,", "alice@example.test", true, VERIFY_OK,
+		    AUTH_SUCCESS, "" },
+		{ "right, named", "OAUTHBEARER", "n,a=Alice,", "alice@example.test", true,
+		    VERIFY_OK, AUTH_SUCCESS, "" },
+		{ "right, XOAUTH2", "XOAUTH2", "user=alice", "alice@example.test", true,
+		    VERIFY_OK, AUTH_SUCCESS, "" },
+		{ "wrong", "OAUTHBEARER", "n,,", "alice@example.test", false, VERIFY_OK,
+		    AUTH_FAILURE, "{\"status\":\"invalid_token\","
+		    "\"openid-configuration\":\"https://id/x\"}" },
+		{ "unknown user: the same", "OAUTHBEARER", "n,,", "nobody@example.test",
+		    true, VERIFY_OK, AUTH_FAILURE, "{\"status\":\"invalid_token\","
+		    "\"openid-configuration\":\"https://id/x\"}" },
+		{ "disabled: the same", "OAUTHBEARER", "n,,", "gone@example.test", true,
+		    VERIFY_OK, AUTH_FAILURE, "{\"status\":\"invalid_token\","
+		    "\"openid-configuration\":\"https://id/x\"}" },
+		{ "another's token", "XOAUTH2", "user=gone@example.test",
+		    "alice@example.test", true, VERIFY_OK, AUTH_FAILURE,
+		    "{\"status\":\"401\",\"schemes\":\"bearer\"}" },
+		{ "too many failures", "OAUTHBEARER", "n,,", "alice@example.test", true,
+		    VERIFY_LIMITED, AUTH_TEMPORARY, "" },
+	};
+	struct buf b;
+	struct authd d;
+
+	(void)state;
+	unit_ignore_log();
+	log_set_level(LOG_LVL_WARN);
+	buf_init(&b, 12000);
+	buf_put_str(&b, "{\"keys\":[");
+	token_put_jwk(&b, TOKEN_EC, "ec", "");
+	buf_put_str(&b, "]}");
+	begin(&d, &b);
+	for (size_t i = 0; i < NELEMS(rows); i++) {
+		fake_reset();
+		fake_result = rows[i].source;
+		put_bearer(&b, rows[i].before, rows[i].user, rows[i].right);
+		talk(&d, rows[i].mechanism, buf_view(&b));
+		CHECK_INT(rows[i].name, last.state, rows[i].want);
+		CHECK_VIEW(rows[i].name, view_str(last_login),
+		    rows[i].want == AUTH_SUCCESS ? "alice@example.test" : "");
+		if (rows[i].want == AUTH_FAILURE)
+			CHECK_VIEW(rows[i].name, view_str(refusal), rows[i].says);
+		CHECK_INT(rows[i].name, fake_seen.failures, rows[i].want == AUTH_FAILURE);
+		CHECK_INT(rows[i].name, fake_seen.successes, rows[i].want == AUTH_SUCCESS);
+	}
+	sasl_fini(&d);
+	loop_free(&d.loop);
+	conf_free((struct conf **)(uintptr_t)&d.conf);
+	buf_fini(&b);
+	log_set_level(LOG_LVL_INFO);
+}
+
 int
 main(void)
 {
@@ -584,6 +755,7 @@ main(void)
 		cmocka_unit_test(test_bearer_grammar),
 		cmocka_unit_test(test_F8_circuit_breaker),
 		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_A15_conversations),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down) != 0;
