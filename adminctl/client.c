@@ -27,6 +27,7 @@ struct asking {
 	client_part_fn	 fn;
 	void		*arg;
 	int		 status;
+	bool		 quiet;
 	bool		 done;
 	bool		 closed;	/* the channel has freed itself */
 };
@@ -100,7 +101,8 @@ answer_part(struct ipc_msg *m, int error, void *arg)
 		return PK_EPROTO;
 	last = (m->flags & IPC_FLAG_MORE) == 0;
 	if (code != 0) {
-		complain(text.len > 0 ? text : view_str(pk_strerror(-(int)code)));
+		if (!a->quiet || status_of(code) != EXIT_NOTHING)
+			complain(text.len > 0 ? text : view_str(pk_strerror(-(int)code)));
 		finish(a, status_of(code));
 		return 0;
 	}
@@ -167,7 +169,8 @@ client_ask(const struct context *x, enum ipc_role role, const char *verb,
     const json_t *args, client_part_fn fn, void *arg)
 {
 	static const struct ipc_channel_ops ops = { unexpected, closed };
-	struct asking a = { .role = role, .fn = fn, .arg = arg, .status = EXIT_DOWN };
+	struct asking a = { .role = role, .fn = fn, .arg = arg, .status = EXIT_DOWN,
+	    .quiet = x->quiet };
 	struct ipc_channel *ch;
 	struct ipc_out o;
 	char *text;

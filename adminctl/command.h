@@ -70,6 +70,7 @@ struct context {
 	bool		 json;
 	bool		 yes;		/* --yes: no questions */
 	bool		 watch;		/* queue stats --watch */
+	bool		 quiet;		/* what was not found is no complaint */
 };
 
 struct command {
@@ -154,6 +155,7 @@ int	run_user_password(const struct context *x, const json_t *args);
 int	run_auth_test(const struct context *x, const json_t *args);
 int	run_account_export(const struct context *x, const json_t *args);
 int	run_account_import(const struct context *x, const json_t *args);
+int	run_tls_probe(const struct context *x, const json_t *args);
 int	run_stats(const struct context *x, const json_t *args);
 
 #endif

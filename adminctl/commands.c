@@ -103,6 +103,11 @@ static const struct command_arg certificate_args[] = {
 	{ "name", ARG_REQUIRED, "a server name, default, client, a serial number or a fingerprint" },
 	END_ARGS
 };
+static const struct command_arg tls_probe_args[] = {
+	{ "target", ARG_REQUIRED, "a domain (its MX hosts are asked), host, host:port, [host] or [host]:port" },
+	{ "transport", ARG_VALUE, "with the parameters of this transport (default smtp)" },
+	END_ARGS
+};
 static const struct command_arg level_args[] = {
 	{ "level", ARG_REQUIRED, "debug, info, warn or error" },
 	END_ARGS
@@ -343,6 +348,8 @@ const struct command commands[] = {
 	    "Lists the tables that the configuration names" },
 	{ "lookup address", ASK(lookupd, "lookup address"), address_args, NULL, NULL, NULL, NULL,
 	    "Says what an address is here, and where mail for it goes" },
+	{ "tls probe", HERE, tls_probe_args, NULL, NULL, NULL, run_tls_probe,
+	    "Shows what a server offers, and how mail would be sent to it" },
 	{ "tls certificates", ASK(certd, "tls certificates"), NULL, "certificates",
 	    certificate_columns, NULL, NULL, "Lists the certificates in use" },
 	{ "tls certificate show", ASK(certd, "tls certificate show"), certificate_args, NULL, NULL,

@@ -495,7 +495,9 @@ on_ready(struct smtp_client *client, void *arg)
 {
 	struct smtp_conn *c = arg;
 
-	(void)client;
+	if (c->dest->conf->smtp_tls_note_starttls_offer && !client->tls &&
+	    (client->caps.flags & SMTP_CAP_STARTTLS))
+		log_info("Host offered STARTTLS: [%s]", c->target->host);
 	c->state = SMTP_CONN_BUSY;
 	if (!c->bound)
 		c->dest->nconnecting--;

@@ -10,6 +10,7 @@ dist_man_MANS += man/dnsd.8
 dist_man_MANS += man/certd.8
 dist_man_MANS += man/authd.8
 dist_man_MANS += man/postkeep-tables.5
+dist_man_MANS += man/postkeep-tls.5
 dist_man_MANS += man/smtpd.8
 dist_man_MANS += man/adminctl-json.5
 dist_man_MANS += man/qmgr.8

@@ -14,6 +14,7 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/stream.c \
 	lib/net/stream.h \
 	lib/net/tls.h \
+	lib/net/tls_chain.c \
 	lib/net/tls_client.c \
 	lib/net/tls_conn.c \
 	lib/net/tls_facts.c \

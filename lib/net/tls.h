@@ -10,6 +10,7 @@
  *	tls_trust.c	is this the server that was meant
  *	tls_conn.c	one connection: handshake, bytes, end
  *	tls_facts.c	what a handshake came to
+ *	tls_chain.c	the peer's certificates, for people
  *	tls_params.c	Postfix's words for protocols, ciphers, curves, CAs
  *
  * Nothing here blocks: a handshake that needs a signature says TLS_WANT_KEY
@@ -189,6 +190,16 @@ int	tls_conn_pubkey_fingerprint(const struct tls_conn *t, const char *digest, st
 /* Common name, or first DNS or e-mail name: printable, at most 255 bytes; empty: none. */
 const char *tls_conn_peer_name(const struct tls_conn *t);
 const char *tls_conn_issuer(const struct tls_conn *t);
+/* A certificate of the peer's as it may be shown: printable, bounded. */
+struct tls_shown {
+	const char	*subject, *issuer;	/* "CN=..., O=..." */
+	const char	*names;			/* DNS names, parted by blanks */
+	int64_t		not_before, not_after;	/* seconds since 1970; 0: cannot be read */
+	const char	*sha256, *pubkey_sha256;	/* "AA:BB:..." */
+};
+/* Those that it sent, in its order (the leaf first), at most TLS_CHAIN_MAX. */
+void	tls_conn_each_certificate(const struct tls_conn *t,
+	    void (*fn)(const struct tls_shown *c, void *arg), void *arg);
 /* Channel binding tls-exporter (RFC 9266), 32 bytes; PK_EUNSUPPORTED below TLS 1.3. */
 int	tls_conn_exporter(const struct tls_conn *t, uint8_t binding_r[32]);
 /* Why it failed, or why the peer is not trusted: words for a log line, never NULL. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """deliver smtp over TLS: levels, policies, DANE, fallback, reuse; hostile servers (A3, A18, A20)."""
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -211,7 +212,7 @@ def test_policy_maps():
             "old.far.test": "encrypt protocols=TLSv1.2 ciphers=high",
             "named.far.test": "verify match=other.test servername=sni.far.test",
             literal: "encrypt servername=hostname",
-        }, smtp_tls_security_level="none", transport_maps="inline:{lit.test=smtp:%s}" % literal)
+        }, smtp_tls_security_level="none", smtp_tls_note_starttls_offer="yes", transport_maps="inline:{lit.test=smtp:%s}" % literal)
         for domain in ("a.deep.far.test", "exact.far.test"):
             s.send("x@" + domain, HELLO)
         wait_for("two verified", lambda: len(sink.messages) == 2)
@@ -223,6 +224,7 @@ def test_policy_maps():
         s.send("x@forms.far.test", HELLO)
         wait_for("in clear", lambda: len(sink.messages) == 4)
         assert sink.messages[3].tls is None
+        s.wait_log(r"Host offered STARTTLS: \[mx\.far\.test\]")
         s.send("x@lit.test", HELLO)
         wait_for("by [host]:port", lambda: len(sink.messages) == 5)
         assert sink.messages[4].tls and "mx.far.test" in sink.snis
@@ -622,3 +624,77 @@ def test_tls_required_no():
             wait_for("mail at " + n, lambda: sink.messages)
         w.deferred(s.send("x@enc-clear.sec.test", no), "TLS is required")
         assert bad.messages[0].tls and clear.messages[0].tls is None
+
+
+# ---- adminctl tls probe ----
+
+def probe(w, target, *options, verdict=None):
+    r = w.suite.adminctl("--json", "tls", "probe", target, *options, check=False)
+    doc = json.loads(r.stdout)
+    assert r.returncode == (1 if doc["verdict"] in ("deferred", "bounced") else 0), r.returncode
+    if verdict:
+        assert doc["verdict"] == verdict, doc
+    return doc
+
+
+def test_probe_says_what_a_delivery_would_do():
+    """Verdicts by policy, certificate and DNS, each held against what mail then does."""
+    with World() as w:
+        real = w.cert("real.sec.test", "also.sec.test")
+        sink = w.sink(10, real, tls_ehlo=("PIPELINING", "REQUIRETLS"))
+        clear, wrong = w.sink(11), w.sink(12, w.cert("wrong.test", days=-2))
+        broken = w.sink(13, real, script={"handshake": b"nothing of that kind\r\n"})
+        zone = [host("real", 10), host("clear", 11), host("wrong", 12), host("broken", 13),
+                host("gone", 14), host("forged", 10), tlsa(w, "real", 3, 1, 1, real),
+                tlsa(w, "real", 1, 1, 1, real), tlsa(w, "wrong", 3, 1, 1, real),
+                tlsa(w, "forged", 3, 1, 1, real)]
+        names = ("real", "clear", "wrong", "broken", "gone", "forged")
+        for n in names:
+            zone += mx("d-" + n, n) + mx("v-" + n, n)
+        zone += mx("two", "wrong", "real") + mx("null", ".")
+
+        def forge(text):
+            return re.sub(r"(?m)^(_\d+\._tcp\.forged\.\S+\s+\d+\s+IN\s+TLSA\s+\d \d \d )[0-9a-f]{8}",
+                          r"\g<1>00000000", text)
+        policy = {"v-%s.sec.test" % n: "verify" for n in names}
+        policy["v-clear.sec.test"] = "encrypt"
+        policy["bad.sec.test"] = "sure"
+        s = w.start({"sec.test": zone + mx("bad", "real")}, signed=["sec.test"],
+                    forge={"sec.test": forge}, policy=policy, smtp_tls_security_level="dane")
+        want = {"d-real": "verified", "d-clear": "in clear", "d-wrong": "deferred",
+                "d-broken": "in clear", "d-gone": "deferred", "d-forged": "deferred",
+                "v-real": "verified", "v-clear": "deferred", "v-wrong": "deferred",
+                "v-broken": "deferred", "bad": "deferred", "two": "verified"}
+        for name, verdict in want.items():
+            doc = probe(w, name + ".sec.test", verdict=verdict)
+            qid = s.send("x@%s.sec.test" % name, HELLO)
+            if verdict == "deferred":
+                s.wait_log(qid + ": to=.*status=deferred", 30)
+            else:
+                s.wait_log(qid + ": to=.*status=sent")
+                tls_used = re.search(qid + ": tls=Verified", s.log()) is not None
+                assert tls_used == (verdict == "verified"), name
+        doc = probe(w, "d-real.sec.test")
+        h = doc["hosts"][0]
+        assert doc["mx_security"] == "secure" and h["signed"] and h["level"] == "dane"
+        assert [r["usable"] for r in h["tlsa"]].count(True) == 1 and h["tlsa_state"] == "present"
+        assert h["protocol"] == "TLSv1.3" and h["requiretls"] and h["starttls"]
+        leaf = h["certificates"][0]
+        assert leaf["sha256"] == real.fingerprint and leaf["names"] == "real.sec.test also.sec.test"
+        assert leaf["not_after_ms"] > time.time() * 1000 and "Test CA" in leaf["issuer"]
+        assert "TLSA lookup error" in probe(w, "d-forged.sec.test")["reason"]
+        assert "no security level" in probe(w, "bad.sec.test")["reason"]
+        assert "nullMX" in probe(w, "null.sec.test", verdict="bounced")["reason"]
+        # A host with its port, no MX; nobody asks for DANE under another name.
+        doc = probe(w, "[real.sec.test]:%d" % w.port, verdict="verified")
+        assert "mx_security" not in doc and len(doc["hosts"]) == 1
+        text = s.adminctl("tls", "probe", "d-wrong.sec.test", check=False).stdout
+        assert "mail would be deferred because: Server certificate not verified" in text, text
+        assert "(expired)" in text and "CN=wrong.test" in text
+        assert s.adminctl("tls", "probe", "a b", check=False).returncode == 2
+        assert s.adminctl("tls", "probe", "x.test", "--transport", "mailbox",
+                          check=False).returncode == 2
+        # Nothing was begun by any of these.
+        for one in (sink, clear, wrong, broken):
+            mails = [c for c in one.commands if c.startswith("MAIL")]
+            assert len(mails) == len(one.messages), (mails, len(one.messages))

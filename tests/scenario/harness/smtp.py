@@ -150,7 +150,7 @@ class Sink:
     tls: a context (server_context()): STARTTLS is offered, or with wrapper
     spoken from the first byte. Further steps are then `inject` (bytes sent in
     one packet with the go-ahead) and `handshake` ("hang", "drop", or bytes
-    that are sent instead of one). tls_ehlo: what EHLO says inside.
+    that answer its first message). tls_ehlo: what EHLO says inside.
     """
 
     def __init__(self, script=None, ehlo=("PIPELINING", "8BITMIME"), lmtp=False,
@@ -238,6 +238,7 @@ class SinkSession:
         if what == "drop":
             raise EOFError
         if what is not None:
+            self.s.recv(65536)
             self.s.sendall(what)
             raise EOFError
         self.s = self.sink.tls.wrap_socket(self.s, server_side=True)
