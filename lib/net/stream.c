@@ -100,6 +100,9 @@ stream_init(struct stream *s, struct loop *l, int fd,
 	    event_new(loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, s);
 	if (s->read_event == NULL || event_add(s->read_event, NULL) == -1)
 		log_fatal("event for a connection: %s", strerror(errno));
+	/* The handshake may have read what came behind it. */
+	if (s->io->pending != NULL && s->io->pending(s->io_ctx))
+		event_active(s->read_event, EV_READ, 0);
 	/* What came with the end of a handshake is in there already. */
 	if (io != NULL)
 		event_active(s->read_event, EV_READ, 0);

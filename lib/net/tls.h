@@ -83,7 +83,7 @@ enum tls_status {
 	TLS_DONE,
 	TLS_WANT_READ,
 	TLS_WANT_WRITE,
-	TLS_WANT_KEY,		/* wake() will be called */
+	TLS_WANT_KEY,		/* wake() will be called; the socket is of no interest till then */
 	TLS_ENDED,		/* the peer closed in order */
 	TLS_FAILED,		/* tls_conn_error() says why */
 };
@@ -135,7 +135,8 @@ struct tls_conn *tls_conn_connect(struct tls_client *c, int fd, const struct tls
 void	tls_conn_free(struct tls_conn **t);
 
 /*
- * Goes on with the handshake until DONE or FAILED. The client is DONE also
+ * Goes on with the handshake until DONE or FAILED. After DONE bytes may be here
+ * already: tls_conn_pending() (stream_init() looks by itself). The client is DONE also
  * when the peer's certificate does not fit e: look at tls_conn_trust().
  */
 enum tls_status tls_conn_handshake(struct tls_conn *t);

@@ -148,6 +148,9 @@ variant_context(struct tls_client *c, const struct words *w, bool strict,
 	SSL_CTX_set_security_level(ctx, strict ? 1 : 0);
 	set_options(c, ctx);
 	SSL_CTX_set_options(ctx, p.options);
+	/* The same for servers without RFC 5746: neither end renegotiates here. */
+	if (!strict)
+		SSL_CTX_set_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT);
 	if (!set_dane(ctx) ||
 	    SSL_CTX_set_min_proto_version(ctx, p.least) != 1 ||
 	    SSL_CTX_set_max_proto_version(ctx, p.greatest) != 1 ||

@@ -511,7 +511,8 @@ tls_server_preload(const struct conf *conf)
 
 	buf_init(&why, 1000);
 	store = tls_params_trust("smtpd_tls_CAfile", conf->smtpd_tls_CAfile,
-	    "smtpd_tls_CApath", conf->smtpd_tls_CApath, conf->tls_append_default_CA, NULL, &why);
+	    "smtpd_tls_CApath", conf->smtpd_tls_CApath,
+	    conf->tls_append_default_CA, NULL, &why);
 	X509_STORE_free(store);
 	buf_fini(&why);
 }

@@ -456,7 +456,43 @@ test_stream(void **state)
 	rig_bench_fini(&b);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_pending), cmocka_unit_test(test_read_goes_on_over_records),
+/* A client that does not wait: its words come in one piece with its Finished. */
+static void
+test_bytes_behind_the_handshake(void **state)
+{
+	static const struct stream_ops ops = { on_data, on_drained, on_failed };
+	struct iovec iov = { (void *)(uintptr_t) "EHLO x\r\n", 8 };
+	struct tls_expect e = { .level = TLS_LEVEL_MAY };
+	struct seen seen = { 0, false };
+	struct rig_bench b;
+	struct rig_pair p;
+	struct stream s;
+	int i;
+
+	(void)state;
+	rig_bench_init(&b, RIG_P256, "");
+	rig_pair_init(&p, b.server, b.client, &e);
+	(void)tls_conn_handshake(p.client.conn);
+	assert_int_equal(tls_conn_handshake(p.server.conn), TLS_WANT_KEY);
+	rig_turn(&b.rig);
+	assert_int_equal(tls_conn_handshake(p.server.conn), TLS_WANT_READ);
+	assert_int_equal(tls_conn_handshake(p.client.conn), TLS_DONE);
+	assert_int_equal(tls_conn_writev(p.client.conn, &iov, 1), 8);
+	assert_int_equal(tls_conn_handshake(p.server.conn), TLS_DONE);
+	assert_true(tls_conn_pending(p.server.conn));
+	stream_init(&s, b.rig.loop, dup(p.server.fd), &tls_stream_io,
+	    p.server.conn, &ops, &seen);
+	p.server.conn = NULL;
+	for (i = 0; i < 3; i++)
+		loop_turn(b.rig.loop, 0);
+	assert_int_equal(seen.got, 8);
+	stream_close(&s);
+	rig_pair_fini(&p);
+	rig_bench_fini(&b);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_bytes_behind_the_handshake),
+    cmocka_unit_test(test_pending), cmocka_unit_test(test_read_goes_on_over_records),
     cmocka_unit_test(test_small_pieces_are_one_record),
     cmocka_unit_test(test_partial_writes), cmocka_unit_test(test_ends),
     cmocka_unit_test(test_end_behind_bytes), cmocka_unit_test(test_write_to_nobody),

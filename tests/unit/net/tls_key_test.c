@@ -461,6 +461,11 @@ shake_confined(void *arg)
 	rig_say(&c->b.rig, c->b.cert, CERT_CLIENT, NULL, NULL);
 	rig_ready(&c->b.rig);
 	rig_tickets(&c->b.rig, 2, 5);
+	/* A reload: the CAs were read before. */
+	tls_server_unref(&c->b.server);
+	c->b.server = tls_server_new(c->b.rig.keys, c->b.conf, "smtpd", &print);
+	if (c->b.server == NULL)
+		_exit(6);
 	for (i = 0; i < 6; i++) {
 		e.protocols = i % 2 == 0 ? "TLSv1.3" : "TLSv1.2";
 		e.level = i < 4 ? TLS_LEVEL_SECURE : TLS_LEVEL_ENCRYPT;
@@ -493,6 +498,7 @@ static void
 test_A24_everything_within_the_confinement(void **state)
 {
 	struct rig_spec spec = { .cn = "w" };
+	char *file, *text;
 	struct confined c;
 	struct buf why;
 	int status;
@@ -503,8 +509,12 @@ test_A24_everything_within_the_confinement(void **state)
 	skip();
 #endif
 	unit_skip_under_valgrind("its runtime needs what is refused");
-	rig_bench_init(&c.b, RIG_P256, "smtpd_tls_ask_ccert = yes\n");
 	c.rsa = rig_cert_new(RIG_RSA, 0, &spec);
+	file = rig_write_pem(c.rsa);
+	text = xasprintf(
+	    "smtpd_tls_ask_ccert = yes\nsmtpd_tls_CAfile = %s\n", file);
+	rig_bench_init(&c.b, RIG_P256, text);
+	unlink(file);
 	buf_init(&why, 1000);
 	c.client = tls_client_new(c.b.rig.keys, c.b.conf, &why);
 	assert_non_null(c.client);
@@ -517,6 +527,8 @@ test_A24_everything_within_the_confinement(void **state)
 	rig_cert_free(&c.rsa);
 	rig_bench_fini(&c.b);
 	buf_fini(&why);
+	xfree(file);
+	xfree(text);
 }
 
 UNIT_MAIN(cmocka_unit_test(test_A24_everything_within_the_confinement),
