@@ -357,6 +357,25 @@ def test_A16_whose_address():
                 c.expect(250, "RCPT TO:<x@far.test>")
 
 
+def test_A16_addresses_of_accounts():
+    """accounts:logins: a user's own address and the aliases that lead to the user."""
+    with UserSuite({"auth_sources": "accounts", "auth_cache_ttl": "0",
+                    "smtpd_sender_login_maps": "accounts:logins"}) as s:
+        s.adminctl("domain", "add", "example.test")
+        for user, password in SECRET.items():
+            s.adminctl("user", "add", user + "@example.test", stdin=password + "\n")
+        s.adminctl("alias", "add", "sales@example.test", "alice@example.test", "bob@example.test")
+        s.adminctl("alias", "add", "boss@example.test", "bob@example.test")
+        for user, sender, fine in (
+                ("alice", "alice", True), ("alice", "bob", False), ("alice", "sales", True),
+                ("bob", "sales", True), ("alice", "boss", False), ("bob", "boss", True),
+                ("bob", "nobody", False), ("alice", None, True)):
+            with s.user("sub", user) as c:
+                c.expect(250, "MAIL FROM:<%s>" % (sender + "@example.test" if sender else ""))
+                code, text = c.cmd("RCPT TO:<x@far.test>")
+                assert (code == 250) == fine, (user, sender, code, text)
+
+
 def refuses_all(c, what):
     for rcpt, ours in MATRIX:
         c.cmd("RSET")
