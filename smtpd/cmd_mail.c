@@ -75,6 +75,7 @@ needs_login(struct session *s)
 	if (s->policy->class != CHILD_LISTENER_SUBMISSION || auth_login(s) != NULL ||
 	    s->trusted || !s->policy->conf->smtpd_sasl_auth_enable)
 		return false;
+	session_log_reject(s, "reject: MAIL", VIEW("530 5.7.0 Authentication required"), VIEW_NONE);
 	session_reply(s, "530 5.7.0 Authentication required");
 	return true;
 }

@@ -129,14 +129,13 @@ def test_class_is_in_program_name():
         wait_for("the new listener", lambda: listens(port))
         with smtp.Client(port, source="127.0.0.67") as c:
             c.ehlo()
-            c.cmd("MAIL FROM:<spam@src.test>")
-            c.expect(554, "RCPT TO:<x@far.test>")
+            c.expect(530, "MAIL FROM:<spam@src.test>")
             c.cmd("QUIT")
         with smtp.Client(port) as c:
             c.ehlo()
             busy = c.send("alice@example.test", ["busy@far.test"], HELLO)
         s.wait_log(r"postkeep/submission/smtpd\[\d+\]: connect from \S+\[127\.0\.0\.67\]")
-        s.wait_log(r"postkeep/submission/smtpd\[\d+\]: NOQUEUE: reject: RCPT from")
+        s.wait_log(r"postkeep/submission/smtpd\[\d+\]: NOQUEUE: reject: MAIL from")
         s.wait_log(busy + r": to=<busy@far\.test>, .* status=deferred")
         by_id = {m["id"]: m for m in s.queue()}
         assert by_id.pop(busy)["class"] == "submission"
