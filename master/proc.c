@@ -223,7 +223,8 @@ proc_join_log(struct proc *logd)
 /*
  * Who leaves gets nobody new, but for a qmgr: a writer without a channel to it
  * counts as dead, and what it still answers 250 would be behind the end of a
- * sealed segment.
+ * sealed segment. And acceptors: their sessions go on for minutes, and those
+ * they ask (certd for a STARTTLS to come) are replaced in the same upgrade.
  */
 static bool
 may_join(const struct proc *p, const struct proc *q)
@@ -233,7 +234,8 @@ may_join(const struct proc *p, const struct proc *q)
 
 	if (q == p || q->control == NULL || q->killed)
 		return false;
-	return !leaves || (writes && p->slot->role == IPC_ROLE_qmgr);
+	return !leaves || (writes && p->slot->role == IPC_ROLE_qmgr) ||
+	    ipc_role_accepts(q->slot->role);
 }
 
 static void

@@ -88,7 +88,6 @@ struct session {
 	bool		 verb_counted : 1;
 	bool		 chunk_last : 1;
 	bool		 freed : 1;	/* to be freed when session_run() is through */
-	bool		 tls_hello : 1;	/* the handshake's first byte came */
 	bool		 pregreeted : 1;	/* spoke before the greeting */
 	bool		 committing : 1;	/* the queue writer holds our bytes */
 

@@ -109,6 +109,15 @@ established(struct session *s)
 
 /* ---- the handshake ---- */
 
+static void
+on_key(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->mode == SESSION_HANDSHAKE)
+		session_tls_step(s);
+}
+
 /*
  * True when the first byte is there and begins a handshake. A program that
  * talks something else into the port (HTTP, SMTP) is cut off without a word.
@@ -119,7 +128,7 @@ hello_came(struct session *s)
 	char text[100], why[160];
 	ssize_t n;
 
-	if (s->tls_hello)
+	if (s->tls != NULL)
 		return true;
 	n = recv(s->fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT);
 	if (n == -1 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -130,8 +139,9 @@ hello_came(struct session *s)
 		failed(s, "lost connection");
 		return false;
 	}
+	/* Not earlier: OpenSSL's part is for those who do begin. */
 	if (text[0] == RECORD_HANDSHAKE) {
-		s->tls_hello = true;
+		s->tls = tls_conn_accept(s->policy->tls, s->fd, on_key, s);
 		return true;
 	}
 	snprintf(why, sizeof(why), "no TLS handshake but: %.*s",
@@ -168,15 +178,6 @@ session_tls_step(struct session *s)
 	}
 }
 
-static void
-on_key(void *arg)
-{
-	struct session *s = arg;
-
-	if (s->mode == SESSION_HANDSHAKE)
-		session_tls_step(s);
-}
-
 void
 session_tls_timed_out(struct session *s)
 {
@@ -195,14 +196,9 @@ session_tls_begin(struct session *s)
 	session_drop_input(s);
 	s->mode = SESSION_HANDSHAKE;
 	s->waiting = false;
-	s->tls_hello = false;
 	s->tls_begun_ns = clock_mono_ns();
-	s->tls = tls_conn_accept(s->policy->tls, s->fd, on_key, s);
 	session_set_deadline(s, s->policy->conf->smtpd_starttls_timeout);
-	if (s->tls == NULL)
-		failed(s, "no TLS connection can be made");
-	else
-		session_tls_step(s);
+	session_tls_step(s);
 }
 
 void
