@@ -30,6 +30,7 @@
 
 /* Commands waiting behind a slow one; content is read in larger pieces. */
 #define COMMAND_READ	16384
+#define STRANGER_READ	4096
 /* Replies to pipelined commands go out early beyond this. */
 #define OUT_HIGH	8192
 #define OUT_MAX		(256U << 10)
@@ -470,11 +471,20 @@ session_run(struct session *s, struct view in)
 	settle(s);
 }
 
+/*
+ * What is read and not its turn yet has to be kept: of a stranger little at a
+ * time while it holds something else (A7); the kernel has the rest.
+ */
 static size_t
 read_size(const struct session *s)
 {
-	return s->mode == SESSION_DATA || s->mode == SESSION_CHUNK ?
-	    WORKER_SCRATCH : COMMAND_READ;
+	bool content = s->mode == SESSION_DATA || s->mode == SESSION_CHUNK;
+
+	if (s->trusted)
+		return content ? WORKER_SCRATCH : COMMAND_READ;
+	if (!content)
+		return STRANGER_READ;
+	return s->tx != NULL && s->tx->stream != NULL ? COMMAND_READ : STRANGER_READ;
 }
 
 /* Commands and responses may be passwords; content is not. */
@@ -523,12 +533,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (s->in.len > 0)
-		to = buf_room(&s->in, COMMAND_READ);
+		to = buf_room(&s->in, read_size(s));
 	if (to == NULL) {
 		set_reading(s, false);
 		return;
 	}
-	n = take_bytes(s, to, s->in.len > 0 ? COMMAND_READ : read_size(s));
+	n = take_bytes(s, to, read_size(s));
 	if (n == -1 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
 	if (n <= 0) {

@@ -116,12 +116,26 @@ notify_bits(unsigned notify)
 	return bits;
 }
 
+static size_t
+stranger_max(const struct session *s)
+{
+	return s->tls != NULL ? TRANSACTION_STRANGER_TLS_MAX : TRANSACTION_STRANGER_MAX;
+}
+
+static size_t
+backlog_max(const struct session *s)
+{
+	if (s->trusted)
+		return SEGMENT_STREAM_BACKLOG;
+	return s->tls != NULL ? TRANSACTION_BACKLOG_STRANGER_TLS : TRANSACTION_BACKLOG_STRANGER;
+}
+
 int
 transaction_add_recipient(struct session *s, struct view address,
     const struct smtp_command *cmd)
 {
 	struct buf *b = &s->tx->rcpts;
-	size_t most = s->trusted ? TRANSACTION_RCPTS_TRUSTED : TRANSACTION_STRANGER_MAX;
+	size_t most = s->trusted ? TRANSACTION_RCPTS_TRUSTED : stranger_max(s) - CONTENT_LEAST;
 	char orcpt[XTEXT_ORCPT_MAX + 64];
 	int n;
 
@@ -151,6 +165,8 @@ memory_max(const struct session *s)
 	    (size_t)s->policy->conf->smtpd_content_memory;
 	size_t rcpts = s->tx->rcpts.len;
 
+	if (!s->trusted && most > stranger_max(s))
+		most = stranger_max(s);
 	return rcpts + CONTENT_LEAST < most ? most - rcpts : CONTENT_LEAST;
 }
 
@@ -160,7 +176,7 @@ stream_writable(void *arg)
 	struct session *s = arg;
 	struct transaction *tx = s->tx;
 
-	if (!tx->stalled || segment_stream_backlog(tx->stream) > TRANSACTION_BACKLOG_STRANGER / 2)
+	if (!tx->stalled || segment_stream_backlog(tx->stream) > backlog_max(s) / 2)
 		return;
 	tx->stalled = false;
 	/* It was we who were slow. */
@@ -224,14 +240,13 @@ void
 transaction_content_grew(struct session *s)
 {
 	struct transaction *tx = s->tx;
-	size_t most = s->trusted ? SEGMENT_STREAM_BACKLOG : TRANSACTION_BACKLOG_STRANGER;
 
 	/* What will be refused needs no place. */
 	if (tx->scanner.refused || tx->scanner.too_big || tx->stream_error != 0) {
 		drop_content(s->w, tx);
 		return;
 	}
-	if (tx->stream != NULL && segment_stream_backlog(tx->stream) > most && !tx->stalled) {
+	if (tx->stream != NULL && segment_stream_backlog(tx->stream) > backlog_max(s) && !tx->stalled) {
 		tx->stalled = true;
 		session_pause(s, true);
 	}

@@ -19,14 +19,18 @@ struct session;
 struct worker;
 
 /*
- * Recipients and content of a client that is not trusted: together its 64 KiB
- * (A7). A trusted one may name 100,000 recipients.
+ * A client that is not trusted holds 64 KiB at most (A7). Recipients and
+ * content have this of it; session, command lines and, over TLS, OpenSSL's
+ * connection (14 KiB) and half a record (17 KiB) the rest. A trusted one may
+ * name 100,000 recipients.
  */
-#define TRANSACTION_STRANGER_MAX	(64U << 10)
+#define TRANSACTION_STRANGER_MAX	(48U << 10)
+#define TRANSACTION_STRANGER_TLS_MAX	(24U << 10)
 #define TRANSACTION_TRUSTED_MAX		(256U << 10)
 #define TRANSACTION_RCPTS_TRUSTED	(8U << 20)
-/* A stream's bytes that wait for the disk, before a client is held up. */
-#define TRANSACTION_BACKLOG_STRANGER	(48U << 10)
+/* A stranger's bytes that wait for the disk, beside one read more, before it is held up. */
+#define TRANSACTION_BACKLOG_STRANGER	(24U << 10)
+#define TRANSACTION_BACKLOG_STRANGER_TLS (8U << 10)
 
 struct transaction {
 	TAILQ_ENTRY(transaction) link;
