@@ -251,7 +251,7 @@ class Crowd:
                     pass
                 if self.stop.is_set():
                     return
-            self.stop.wait(0.5)
+            self.stop.wait(2)
 
     def end(self):
         self.stop.set()
