@@ -58,8 +58,8 @@ on_check_time(void *arg)
 	struct oauth_check *c = arg;
 
 	if (c->request != NULL)
-		oauth_service_failed(c->o, c->o->introspection_url,
-		    "no answer in time");
+		oauth_service_failed(
+		    c->o, c->o->introspection_url, "no answer in time");
 	oauth_answer(c, OAUTH_TEMPORARY, "", "no answer in time");
 }
 
@@ -114,7 +114,8 @@ oauth_service_failed(struct oauth *o, const char *what, const char *why)
 	if (http_breaker_note(&o->breaker, false, loop_now_ms(o->loop)) &&
 	    !was_open)
 		log_error("%s failed %d times: %s; not asked for %d seconds",
-		    what, HTTP_BREAKER_FAILURES, why, HTTP_BREAKER_OPEN_MS / 1000);
+		    what, HTTP_BREAKER_FAILURES, why,
+		    HTTP_BREAKER_OPEN_MS / 1000);
 	else if (!was_open)
 		log_warn("%s: %s", what, why);
 }
@@ -168,7 +169,8 @@ set_algorithms(struct oauth *o, const struct conf *conf, struct buf *why)
 
 	while (conf_list_next(&list, &name)) {
 		if (!jwks_algorithm_find(name, &a)) {
-			buf_printf(why, "oauth2_algorithms: \"%.*s\" is none of",
+			buf_printf(why,
+			    "oauth2_algorithms: \"%.*s\" is none of",
 			    VIEW_ARG(name));
 			for (a = 0; a < JWKS_ALGORITHMS; a++)
 				buf_printf(why, " %s", jwks_algorithm_name(a));
@@ -176,14 +178,15 @@ set_algorithms(struct oauth *o, const struct conf *conf, struct buf *why)
 		}
 		o->algorithms |= 1U << a;
 	}
-	return o->algorithms != 0 ? 0 : refuse(why, "oauth2_algorithms is empty");
+	return o->algorithms != 0 ? 0 :
+				    refuse(why, "oauth2_algorithms is empty");
 }
 
 static int
 open_http(struct oauth *o, const struct conf *conf, struct buf *why)
 {
-	const char *path = *conf->oauth2_CAfile != '\0' ? conf->oauth2_CAfile :
-	    SYSTEM_CA_FILE;
+	const char *path =
+	    *conf->oauth2_CAfile != '\0' ? conf->oauth2_CAfile : SYSTEM_CA_FILE;
 	struct buf ca;
 	int rc;
 
@@ -218,9 +221,11 @@ set_credentials(struct oauth *o, const struct conf *conf, struct buf *why)
 		return 0;
 	if (*conf->oauth2_client_secret_file == '\0')
 		return refuse(why,
-		    "oauth2_client_id is set, oauth2_client_secret_file is not");
+		    "oauth2_client_id is set, oauth2_client_secret_file is "
+		    "not");
 	buf_init(&secret, SECRET_MAX);
-	rc = read_file(conf->oauth2_client_secret_file, SECRET_MAX, &secret, why);
+	rc = read_file(
+	    conf->oauth2_client_secret_file, SECRET_MAX, &secret, why);
 	line = buf_view(&secret);
 	while (line.len > 0 && ascii_isspace(line.p[line.len - 1]))
 		line.len--;
@@ -292,13 +297,14 @@ set_keys(struct oauth *o, const struct conf *conf, struct buf *why)
 		return rc;
 	/* A token of another issuer, or for somebody else, is signed as well. */
 	if (*o->issuer == '\0' || *o->audience == '\0')
-		return refuse(why,
-		    "oauth2_jwks needs oauth2_issuer and oauth2_audience");
+		return refuse(
+		    why, "oauth2_jwks needs oauth2_issuer and oauth2_audience");
 	if (*keys == '/')
 		return read_keys(o, keys, why);
 	if (!http_url_ok(keys))
 		return refuse(why,
-		    "oauth2_jwks is neither a path nor an https: URL without a user");
+		    "oauth2_jwks is neither a path nor an https: URL without a "
+		    "user");
 	o->keys_url = xstrdup(keys);
 	return open_http(o, conf, why);
 }
@@ -320,15 +326,18 @@ oauth_new(struct loop *l, const struct conf *conf, struct oauth **o_r,
 	o->policy = (struct oauth_policy){ o->issuer, o->audience, o->scopes,
 		o->claim, false };
 	o->timeout_ms = (unsigned)conf->auth_source_timeout;
-	if (*conf->oauth2_introspection_url != '\0' && *conf->oauth2_jwks != '\0')
-		rc = refuse(why, "both oauth2_jwks and oauth2_introspection_url "
+	if (*conf->oauth2_introspection_url != '\0' &&
+	    *conf->oauth2_jwks != '\0')
+		rc = refuse(why,
+		    "both oauth2_jwks and oauth2_introspection_url "
 		    "are set: one of them says who a token is");
 	else if (*conf->oauth2_introspection_url != '\0')
 		rc = set_introspection(o, conf, why);
 	else if (*conf->oauth2_jwks != '\0')
 		rc = set_keys(o, conf, why);
 	else
-		rc = refuse(why, "oauthbearer and xoauth2 need oauth2_jwks or "
+		rc = refuse(why,
+		    "oauthbearer and xoauth2 need oauth2_jwks or "
 		    "oauth2_introspection_url");
 	if (rc != 0) {
 		oauth_free(&o);
@@ -348,7 +357,8 @@ oauth_free(struct oauth **op)
 		return;
 	*op = NULL;
 	while ((c = TAILQ_FIRST(&o->checks)) != NULL)
-		oauth_answer(c, OAUTH_TEMPORARY, "", "the configuration changes");
+		oauth_answer(
+		    c, OAUTH_TEMPORARY, "", "the configuration changes");
 	http_cancel(&o->keys_request);
 	http_client_free(&o->http);
 	jwks_free(&o->keys);

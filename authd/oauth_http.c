@@ -102,9 +102,13 @@ static void
 set_options(struct http_request *r, struct curl_slist *headers)
 {
 	CURL *c = r->curl;
-	union { const char *in; void *out; } pem = { .in = r->ca.p };
-	struct curl_blob ca = { .data = pem.out, .len = r->ca.len,
-		.flags = CURL_BLOB_NOCOPY };
+	union {
+		const char *in;
+		void *out;
+	} pem = { .in = r->ca.p };
+	struct curl_blob ca = {
+		.data = pem.out, .len = r->ca.len, .flags = CURL_BLOB_NOCOPY
+	};
 
 	curl_easy_reset(c);
 	curl_easy_setopt(c, CURLOPT_URL, r->url);
@@ -252,15 +256,16 @@ http_ask(struct http_client *h, const struct http_question *q, http_fn fn,
 	struct http_request *r = XNEW(struct http_request);
 
 	if (h->pool == NULL)
-		h->pool = work_pool_new(h->loop, "token services",
-		    h->threads, WAITING_MAX);
+		h->pool = work_pool_new(
+		    h->loop, "token services", h->threads, WAITING_MAX);
 	r->client = h;
 	r->job.run = run;
 	r->job.done = done;
 	r->fn = fn;
 	r->arg = arg;
 	r->url = xstrdup(q->url);
-	r->credentials = q->credentials != NULL ? xstrdup(q->credentials) : NULL;
+	r->credentials =
+	    q->credentials != NULL ? xstrdup(q->credentials) : NULL;
 	buf_init(&r->body, q->body.len);
 	buf_put_view(&r->body, q->body);
 	r->ca = buf_view(&h->ca);

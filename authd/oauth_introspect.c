@@ -49,7 +49,9 @@ oauth_introspect_judge(struct view answer, const struct oauth_policy *p,
 	json_decref(o);
 	if (rc == PK_EFORMAT)
 		return OAUTH_TEMPORARY;
-	return rc == 0 ? OAUTH_OK : rc == PK_ENOENT ? OAUTH_SCOPE : OAUTH_INVALID;
+	return rc == 0      ? OAUTH_OK :
+	    rc == PK_ENOENT ? OAUTH_SCOPE :
+			      OAUTH_INVALID;
 }
 
 /* ---- what was active a moment ago ---- */
@@ -70,8 +72,8 @@ mac_of(struct oauth_check *c)
 	unsigned len = 0;
 
 	if (HMAC(EVP_sha256(), c->o->remember_key, sizeof(c->o->remember_key),
-	    (const unsigned char *)buf_data(&c->token), c->token.len, m.bytes,
-	    &len) == NULL)
+		(const unsigned char *)buf_data(&c->token), c->token.len,
+		m.bytes, &len) == NULL)
 		log_fatal("HMAC-SHA-256 failed");
 	return m;
 }
@@ -157,19 +159,21 @@ on_answer(long status, struct view answer, const char *error, void *arg)
 	if (status == 0)
 		buf_put_str(&why, error);
 	else if (status != 200)
-		buf_printf(&why, "status %ld%s", status, status == 401 ?
-		    ": oauth2_client_id or the secret is wrong" : "");
+		buf_printf(&why, "status %ld%s", status,
+		    status == 401 ?
+			": oauth2_client_id or the secret is wrong" :
+			"");
 	else
-		result = oauth_introspect_judge(answer, &o->policy,
-		    clock_wall_ms() / 1000, &found, &why);
+		result = oauth_introspect_judge(
+		    answer, &o->policy, clock_wall_ms() / 1000, &found, &why);
 	if (result == OAUTH_TEMPORARY)
 		oauth_service_failed(o, o->introspection_url, buf_cstr(&why));
 	else
 		oauth_service_worked(o, o->introspection_url);
 	if (result == OAUTH_OK)
 		remember(c, &found);
-	oauth_answer(c, result, result == OAUTH_OK ? found.user : "",
-	    buf_cstr(&why));
+	oauth_answer(
+	    c, result, result == OAUTH_OK ? found.user : "", buf_cstr(&why));
 	oauth_claims_fini(&found);
 	buf_fini(&why);
 }

@@ -72,7 +72,8 @@ oauth_json_parse(struct view text, size_t max, json_t **o_r, struct buf *why)
 
 	if (text.len > max || is_deep(text)) {
 		if (why != NULL)
-			buf_put_str(why, text.len > max ? "too large" : "too deep");
+			buf_put_str(
+			    why, text.len > max ? "too large" : "too deep");
 		return PK_ELIMIT;
 	}
 	o = json_loadb(text.len > 0 ? text.p : "", text.len,
@@ -105,9 +106,7 @@ audience_ok(const json_t *aud, const char *want)
 
 	if (string_is(aud, want))
 		return true;
-	json_array_foreach(aud, i, v)
-		if (string_is(v, want))
-			return true;
+	json_array_foreach(aud, i, v) if (string_is(v, want)) return true;
 	return false;
 }
 
@@ -165,9 +164,9 @@ has_scope(const json_t *claims, struct view want)
 		while (view_next(&rest, " ", &word))
 			if (view_eq(word, want))
 				return true;
-		json_array_foreach(v, n, each)
-			if (view_eq(view_str(json_string_value(each)), want))
-				return true;
+		json_array_foreach(
+		    v, n, each) if (view_eq(view_str(json_string_value(each)),
+					want)) return true;
 	}
 	return false;
 }
@@ -219,7 +218,8 @@ oauth_claims_check(const json_t *claims, const struct oauth_policy *p,
 		return refuse(why, "it names no user that is verified");
 	while (conf_list_next(&scopes, &scope))
 		if (!has_scope(claims, scope)) {
-			buf_printf(why, "it lacks the scope %.*s", VIEW_ARG(scope));
+			buf_printf(
+			    why, "it lacks the scope %.*s", VIEW_ARG(scope));
 			return PK_ENOENT;
 		}
 	c_r->user = xstrdup(user);

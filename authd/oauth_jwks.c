@@ -129,9 +129,10 @@ get_ec(const json_t *key, const char *group, size_t size)
 
 	buf_init(&point, 2 * size + 1);
 	if (bld != NULL && get_point(key, size, &point) &&
-	    OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME,
-	    group, 0) == 1 && OSSL_PARAM_BLD_push_octet_string(bld,
-	    OSSL_PKEY_PARAM_PUB_KEY, buf_data(&point), point.len) == 1)
+	    OSSL_PARAM_BLD_push_utf8_string(
+		bld, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) == 1 &&
+	    OSSL_PARAM_BLD_push_octet_string(
+		bld, OSSL_PKEY_PARAM_PUB_KEY, buf_data(&point), point.len) == 1)
 		pkey = from_params("EC", bld);
 	OSSL_PARAM_BLD_free(bld);
 	buf_fini(&point);
@@ -157,15 +158,14 @@ for_signatures(const json_t *key)
 	bool found = ops == NULL;
 	size_t i;
 
-	if (use != NULL && (!json_is_string(use) ||
-	    strcmp(json_string_value(use), "sig") != 0))
+	if (use != NULL &&
+	    (!json_is_string(use) ||
+		strcmp(json_string_value(use), "sig") != 0))
 		return false;
 	if (ops != NULL && !json_is_array(ops))
 		return false;
-	json_array_foreach(ops, i, op)
-		if (json_is_string(op) && strcmp(json_string_value(op),
-		    "verify") == 0)
-			found = true;
+	json_array_foreach(ops, i, op) if (json_is_string(op) &&
+	    strcmp(json_string_value(op), "verify") == 0) found = true;
 	return found;
 }
 
@@ -207,15 +207,19 @@ add_key(struct jwks *k, const json_t *key)
 	if (k->nkeys == JWKS_KEYS_MAX || !json_is_object(key) ||
 	    !for_signatures(key))
 		return false;
-	if (kid != NULL && (!json_is_string(kid) ||
-	    json_string_length(kid) == 0 || json_string_length(kid) > JWKS_KID_MAX))
+	if (kid != NULL &&
+	    (!json_is_string(kid) || json_string_length(kid) == 0 ||
+		json_string_length(kid) > JWKS_KID_MAX))
 		return false;
 	pkey = get_key(key, &algorithms);
 	if (pkey == NULL)
 		return false;
 	if (alg != NULL)
-		algorithms &= json_is_string(alg) && jwks_algorithm_find(
-		    view_str(json_string_value(alg)), &a) ? 1U << a : 0;
+		algorithms &= json_is_string(alg) &&
+			jwks_algorithm_find(
+			    view_str(json_string_value(alg)), &a) ?
+		    1U << a :
+		    0;
 	if (algorithms == 0) {
 		EVP_PKEY_free(pkey);
 		return false;
@@ -244,9 +248,7 @@ jwks_parse(struct view text, struct jwks **k_r, struct buf *why)
 		return PK_ESYNTAX;
 	}
 	k = XNEW(struct jwks);
-	json_array_foreach(keys, i, key)
-		if (!add_key(k, key))
-			k->ignored++;
+	json_array_foreach(keys, i, key) if (!add_key(k, key)) k->ignored++;
 	json_decref(all);
 	ERR_clear_error();
 	if (k->nkeys == 0) {
@@ -283,8 +285,8 @@ jwks_find(const struct jwks *k, const char *kid, enum jwks_algorithm a)
 
 		if (!(key->algorithms & 1U << a))
 			continue;
-		if (kid != NULL && (key->kid == NULL ||
-		    strcmp(key->kid, kid) != 0))
+		if (kid != NULL &&
+		    (key->kid == NULL || strcmp(key->kid, kid) != 0))
 			continue;
 		/* Two that fit: who signed cannot be told. */
 		if (found != NULL)

@@ -39,8 +39,8 @@ split(struct view token, struct parts *p)
 	if (first <= 0 || last <= first + 1 || (size_t)last + 1 >= token.len)
 		return false;
 	p->header = view_head(token, (size_t)first);
-	p->claims = view_head(view_from(token, (size_t)first + 1),
-	    (size_t)(last - first) - 1);
+	p->claims = view_head(
+	    view_from(token, (size_t)first + 1), (size_t)(last - first) - 1);
 	p->signature = view_from(token, (size_t)last + 1);
 	return view_find(p->claims, '.') < 0;
 }
@@ -55,7 +55,8 @@ parse_part(struct view part, size_t max, json_t **o_r, struct buf *why)
 	buf_init(&text, max);
 	rc = base64url_decode(&text, part);
 	if (rc != 0)
-		buf_put_str(why, rc == PK_ELIMIT ? "too large" : "no base64url");
+		buf_put_str(
+		    why, rc == PK_ELIMIT ? "too large" : "no base64url");
 	else
 		rc = oauth_json_parse(buf_view(&text), max, o_r, why);
 	buf_fini(&text);
@@ -80,16 +81,17 @@ choose_key(const json_t *header, const struct jwks *keys, unsigned algorithms,
 	const json_t *kid = json_object_get(header, "kid");
 	enum jwks_algorithm a;
 
-	if (!json_is_string(alg) || !jwks_algorithm_find(
-	    view_str(json_string_value(alg)), &a) || !(algorithms & 1U << a))
+	if (!json_is_string(alg) ||
+	    !jwks_algorithm_find(view_str(json_string_value(alg)), &a) ||
+	    !(algorithms & 1U << a))
 		return refuse(why, PK_EPERM, "its algorithm is not permitted");
 	/* Extensions that must be understood (RFC 7515 4.1.11): none is. */
 	if (json_object_get(header, "crit") != NULL)
 		return refuse(why, PK_EPERM, "it needs an extension");
 	if (!type_ok(json_object_get(header, "typ")))
 		return refuse(why, PK_EPERM, "it is of another type");
-	if (kid != NULL && (!json_is_string(kid) ||
-	    json_string_length(kid) > JWKS_KID_MAX))
+	if (kid != NULL &&
+	    (!json_is_string(kid) || json_string_length(kid) > JWKS_KID_MAX))
 		return refuse(why, PK_EPERM, "its kid is no name");
 	*key_r = jwks_find(keys, json_string_value(kid), a);
 	if (*key_r == NULL)
@@ -133,8 +135,8 @@ digest_ok(const struct jwks_key *key, const EVP_MD *md, struct view text,
 	/* RSA: PKCS #1 v1.5, the key's default. */
 	ok = ctx != NULL &&
 	    EVP_DigestVerifyInit(ctx, NULL, md, NULL, key->key) == 1 &&
-	    EVP_DigestVerify(ctx, sig, len, (const unsigned char *)text.p,
-	    text.len) == 1;
+	    EVP_DigestVerify(
+		ctx, sig, len, (const unsigned char *)text.p, text.len) == 1;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();
 	return ok;
@@ -206,7 +208,7 @@ oauth_jwt_verify(struct view token, const struct jwks *keys,
 	if (rc != 0)
 		return rc;
 	if (!signature_ok(view_head(token, p.header.len + 1 + p.claims.len),
-	    p.signature, key, a))
+		p.signature, key, a))
 		return refuse(why, PK_EPERM, "its signature is wrong");
 	return parse_part(p.claims, JWT_SIZE_MAX, claims_r, why);
 }

@@ -22,10 +22,13 @@ judge(struct oauth_check *c, const json_t *claims)
 	int rc;
 
 	buf_init(&why, 500);
-	rc = oauth_claims_check(claims, &c->o->policy, clock_wall_ms() / 1000,
-	    &found, &why);
-	oauth_answer(c, rc == 0 ? OAUTH_OK : rc == PK_ENOENT ? OAUTH_SCOPE :
-	    OAUTH_INVALID, rc == 0 ? found.user : "", buf_cstr(&why));
+	rc = oauth_claims_check(
+	    claims, &c->o->policy, clock_wall_ms() / 1000, &found, &why);
+	oauth_answer(c,
+	    rc == 0             ? OAUTH_OK :
+		rc == PK_ENOENT ? OAUTH_SCOPE :
+				  OAUTH_INVALID,
+	    rc == 0 ? found.user : "", buf_cstr(&why));
 	oauth_claims_fini(&found);
 	buf_fini(&why);
 }
@@ -39,8 +42,8 @@ try_keys(struct oauth_check *c, bool last)
 	int rc;
 
 	buf_init(&why, 500);
-	rc = oauth_jwt_verify(buf_view(&c->token), c->o->keys, c->o->algorithms,
-	    &claims, &why);
+	rc = oauth_jwt_verify(
+	    buf_view(&c->token), c->o->keys, c->o->algorithms, &claims, &why);
 	if (rc == 0)
 		judge(c, claims);
 	else if (rc != PK_ENOENT || last)
@@ -64,7 +67,7 @@ first_waiting(struct oauth *o)
 {
 	struct oauth_check *c;
 
-	TAILQ_FOREACH(c, &o->checks, link)
+	TAILQ_FOREACH (c, &o->checks, link)
 		if (c->waits_for_keys)
 			return c;
 	return NULL;

@@ -66,8 +66,10 @@ static int
 refuse_name(struct view name, struct buf *why)
 {
 	if (is_bearer(name)) {
-		buf_printf(why, "auth_mechanisms: %.*s needs libcurl, and "
-		    "this program was built without", VIEW_ARG(name));
+		buf_printf(why,
+		    "auth_mechanisms: %.*s needs libcurl, and "
+		    "this program was built without",
+		    VIEW_ARG(name));
 		return PK_EUNSUPPORTED;
 	}
 	buf_printf(why, "auth_mechanisms: there is no \"%.*s\"; there are:",
@@ -89,10 +91,12 @@ enable(const struct sasl_state *st, const struct conf *conf, unsigned *enabled_r
 		n = mechanism_find(name);
 		if (n < 0)
 			return refuse_name(name, why);
-		if (mechanisms[n].gsasl != NULL && !gsasl_server_support_p(
-		    st->gsasl, mechanisms[n].gsasl)) {
-			buf_printf(why, "auth_mechanisms: this libgsasl has no "
-			    "%s", mechanisms[n].name);
+		if (mechanisms[n].gsasl != NULL &&
+		    !gsasl_server_support_p(st->gsasl, mechanisms[n].gsasl)) {
+			buf_printf(why,
+			    "auth_mechanisms: this libgsasl has no "
+			    "%s",
+			    mechanisms[n].name);
 			return PK_EUNSUPPORTED;
 		}
 		enabled |= 1U << n;
@@ -106,7 +110,8 @@ static bool
 needs_oauth(unsigned enabled)
 {
 	for (size_t i = 0; i < NELEMS(mechanisms); i++)
-		if (enabled & 1U << i && is_bearer(view_str(mechanisms[i].name)))
+		if (enabled & 1U << i &&
+		    is_bearer(view_str(mechanisms[i].name)))
 			return true;
 	return false;
 }
@@ -200,7 +205,8 @@ sasl_needs(const struct conf *conf, struct sandbox_spec *spec)
 {
 #ifdef PK_OAUTH
 	/* Whatever auth_mechanisms names today: a reload may name another one. */
-	if (*conf->oauth2_jwks != '\0' || *conf->oauth2_introspection_url != '\0')
+	if (*conf->oauth2_jwks != '\0' ||
+	    *conf->oauth2_introspection_url != '\0')
 		oauth_needs(conf, spec);
 #else
 	(void)conf;
@@ -227,7 +233,7 @@ permitted(const struct sasl_mechanism *m, const struct sasl_client *c)
 		return false;
 	if (m->flags & AUTH_MECHANISM_BINDING &&
 	    (!(c->flags & AUTH_SESSION_TLS13) || c->binding.len == 0 ||
-	    c->binding.len > SASL_BINDING_MAX))
+		c->binding.len > SASL_BINDING_MAX))
 		return false;
 	if (m->flags & AUTH_MECHANISM_EXTERNAL &&
 	    (c->certificate == NULL || *c->certificate == '\0'))
@@ -252,8 +258,8 @@ client_copy(struct sasl *s, const struct sasl_client *c)
 	s->address = xstrdup(c->who.address);
 	s->listener = xstrdup(c->who.listener);
 	s->certificate = xstrdup(c->certificate != NULL ? c->certificate : "");
-	s->who = (struct verify_client){ s->address, s->listener,
-	    c->who.service };
+	s->who =
+	    (struct verify_client){ s->address, s->listener, c->who.service };
 	s->flags = c->flags;
 	if (c->binding.len > 0 && c->binding.len <= sizeof(s->binding)) {
 		memcpy(s->binding, c->binding.p, c->binding.len);

@@ -161,8 +161,8 @@ on_permitted(enum verify_result result, const struct source_user *u, void *arg)
 		sasl_temporary(s, "too many failed logins");
 		return;
 	}
-	s->check = oauth_check_new(s->d->sasl->oauth, buf_view(&s->secret),
-	    on_token, s);
+	s->check = oauth_check_new(
+	    s->d->sasl->oauth, buf_view(&s->secret), on_token, s);
 	sasl_wipe(&s->secret);
 }
 
@@ -178,7 +178,7 @@ sasl_bearer_step(struct sasl *s, bool has_input, struct view input)
 		return;
 	}
 	rc = is_xoauth2(s) ? bearer_xoauth2_parse(input, &s->user, &token) :
-	    bearer_oauth_parse(input, &s->user, &token);
+			     bearer_oauth_parse(input, &s->user, &token);
 	if (rc != 0 || token.len > OAUTH_TOKEN_MAX ||
 	    (s->user.len > 0 && !sasl_user_ok(buf_view(&s->user)))) {
 		sasl_fail(s, SASL_TEXT_MALFORMED);

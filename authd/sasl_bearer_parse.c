@@ -38,8 +38,9 @@ parse_credentials(struct view v, struct view *token_r)
 	if (!view_casestarts(v, VIEW("Bearer ")))
 		return PK_ESYNTAX;
 	token = view_from(v, 7);
-	while (i < token.len && (ascii_isalnum(token.p[i]) ||
-	    view_find(VIEW("-._~+/"), token.p[i]) >= 0))
+	while (i < token.len &&
+	    (ascii_isalnum(token.p[i]) ||
+		view_find(VIEW("-._~+/"), token.p[i]) >= 0))
 		i++;
 	if (i == 0)
 		return PK_ESYNTAX;
@@ -67,7 +68,8 @@ value_ok(struct view value)
 	for (size_t i = 0; i < value.len; i++) {
 		char c = value.p[i];
 
-		if ((c < ' ' && c != '\t' && c != '\r' && c != '\n') || c == 0x7f)
+		if ((c < ' ' && c != '\t' && c != '\r' && c != '\n') ||
+		    c == 0x7f)
 			return false;
 	}
 	return true;
@@ -104,7 +106,8 @@ bearer_oauth_parse(struct view message, struct buf *user, struct view *token_r)
 	struct view rest = message, flag, authzid;
 
 	/* No channel binding: "p=" is for mechanisms that have one. */
-	if (!take_until(&rest, ',', &flag) || !take_until(&rest, ',', &authzid) ||
+	if (!take_until(&rest, ',', &flag) ||
+	    !take_until(&rest, ',', &authzid) ||
 	    (!view_eq(flag, VIEW("n")) && !view_eq(flag, VIEW("y"))))
 		return PK_ESYNTAX;
 	if (authzid.len > 0) {
@@ -126,9 +129,8 @@ bearer_xoauth2_parse(struct view message, struct buf *user,
 
 	if (!take_until(&rest, SEPARATOR, &name) ||
 	    !take_until(&rest, SEPARATOR, &auth) ||
-	    !view_eq(rest, VIEW("\001")) ||
-	    !view_starts(name, VIEW("user=")) || name.len == 5 ||
-	    !view_starts(auth, VIEW("auth=")))
+	    !view_eq(rest, VIEW("\001")) || !view_starts(name, VIEW("user=")) ||
+	    name.len == 5 || !view_starts(auth, VIEW("auth=")))
 		return PK_ESYNTAX;
 	if (buf_put_view(user, view_from(name, 5)) != 0)
 		return PK_ELIMIT;

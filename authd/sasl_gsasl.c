@@ -21,8 +21,9 @@ sasl_gsasl_callback(Gsasl *g, Gsasl_session *session, Gsasl_property property)
 	struct sasl *s = gsasl_session_hook_get(session);
 
 	(void)g;
-	if (s == NULL || (property != GSASL_VALIDATE_SIMPLE &&
-	    property != GSASL_VALIDATE_EXTERNAL))
+	if (s == NULL ||
+	    (property != GSASL_VALIDATE_SIMPLE &&
+		property != GSASL_VALIDATE_EXTERNAL))
 		return GSASL_NO_CALLBACK;
 	s->asked = true;
 	return GSASL_OK;
@@ -31,8 +32,8 @@ sasl_gsasl_callback(Gsasl *g, Gsasl_session *session, Gsasl_property property)
 int
 sasl_gsasl_begin(struct sasl *s)
 {
-	int rc = gsasl_server_start(s->d->sasl->gsasl, s->mech->gsasl,
-	    &s->session);
+	int rc =
+	    gsasl_server_start(s->d->sasl->gsasl, s->mech->gsasl, &s->session);
 
 	if (rc != GSASL_OK) {
 		log_warn("SASL %s: %s", s->mech->name, gsasl_strerror(rc));
@@ -48,7 +49,10 @@ static void
 wipe_property(Gsasl_session *session, Gsasl_property property)
 {
 	const char *value = gsasl_property_fast(session, property);
-	union { const char *in; char *out; } p = { .in = value };
+	union {
+		const char *in;
+		char *out;
+	} p = { .in = value };
 
 	if (value != NULL)
 		explicit_bzero(p.out, strlen(value));
@@ -69,7 +73,7 @@ sasl_gsasl_end(struct sasl *s)
 int
 sasl_gsasl_step(struct sasl *s, struct view input, struct buf *out)
 {
-	char *in = view_dup(input);	/* with a NUL behind: it uses strlen() */
+	char *in = view_dup(input); /* with a NUL behind: it uses strlen() */
 	char *answer = NULL;
 	size_t len = 0;
 	int rc;

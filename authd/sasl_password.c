@@ -30,9 +30,9 @@ on_verified(enum verify_result result, const char *login, void *arg)
 	case VERIFY_WRONG:
 		if (s->spare.len > 0) {
 			sasl_wipe(&s->secret);
-			s->verify = verify_password(s->d, &s->who,
-			    buf_view(&s->user), buf_view(&s->spare),
-			    on_verified, s);
+			s->verify =
+			    verify_password(s->d, &s->who, buf_view(&s->user),
+				buf_view(&s->spare), on_verified, s);
 			sasl_wipe(&s->spare);
 			return;
 		}
@@ -94,7 +94,9 @@ sasl_plain_step(struct sasl *s, bool has_input, struct view input)
 
 	(void)has_input;
 	first = view_find(input, '\0');
-	second = first < 0 ? -1 : view_find(view_from(input, (size_t)first + 1), '\0');
+	second = first < 0 ?
+	    -1 :
+	    view_find(view_from(input, (size_t)first + 1), '\0');
 	if (second < 0) {
 		sasl_fail(s, SASL_TEXT_MALFORMED);
 		return;
@@ -168,8 +170,8 @@ sasl_login_step(struct sasl *s, bool has_input, struct view input)
 		login_take_user(s, input);
 		return;
 	}
-	if (input.len == 0 ||
-	    !login_advance(s, input, input.len, GSASL_OK) || !s->asked) {
+	if (input.len == 0 || !login_advance(s, input, input.len, GSASL_OK) ||
+	    !s->asked) {
 		sasl_fail(s, SASL_TEXT_MALFORMED);
 		return;
 	}

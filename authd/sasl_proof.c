@@ -71,8 +71,8 @@ sasl_external_step(struct sasl *s, bool has_input, struct view input)
 		sasl_fail(s, SASL_TEXT_AUTHZID);
 		return;
 	}
-	s->verify = verify_find(s->d, &s->who, buf_view(&s->user),
-	    on_certificate_user, s);
+	s->verify = verify_find(
+	    s->d, &s->who, buf_view(&s->user), on_certificate_user, s);
 }
 
 /* ---- CRAM-MD5 ---- */
@@ -84,8 +84,8 @@ set_password(struct sasl *s, const struct source_user *u)
 	char random[33];
 
 	for (size_t i = 0; u != NULL && i < u->nhashes; i++)
-		if (u->hash_names[i] == NULL && view_casestarts(
-		    view_str(u->hashes[i]), VIEW("{PLAIN}"))) {
+		if (u->hash_names[i] == NULL &&
+		    view_casestarts(view_str(u->hashes[i]), VIEW("{PLAIN}"))) {
 			sasl_gsasl_set(s, GSASL_PASSWORD,
 			    view_str(u->hashes[i] + strlen("{PLAIN}")));
 			return;
@@ -136,7 +136,8 @@ cram_take(struct sasl *s, struct view input)
 	buf_put_view(&s->user, view_head(input, (size_t)blank));
 	buf_reset(&s->input);
 	buf_put_view(&s->input, input);
-	s->verify = verify_find(s->d, &s->who, buf_view(&s->user), on_cram_user, s);
+	s->verify =
+	    verify_find(s->d, &s->who, buf_view(&s->user), on_cram_user, s);
 }
 
 void

@@ -63,7 +63,8 @@ put_made_up(struct sasl *s, const char *what, size_t size, struct buf *b)
 	if (verify_canonical(s->d, buf_view(&s->user), &text) != 0)
 		buf_put_view(&text, buf_view(&s->user));
 	if (HMAC(EVP_sha256(), s->d->sasl->key, sizeof(s->d->sasl->key),
-	    (const unsigned char *)buf_data(&text), text.len, mac, &len) == NULL)
+		(const unsigned char *)buf_data(&text), text.len, mac,
+		&len) == NULL)
 		log_fatal("HMAC-SHA-256 failed");
 	base64_put(b, view_of((const char *)mac, size));
 	explicit_bzero(mac, sizeof(mac));
@@ -97,13 +98,16 @@ tell_missing(struct sasl *s, const char *login, bool unusable)
 {
 	struct map *told = s->d->sasl->no_verifier;
 
-	if (map_get(told, view_str(login)) != NULL || map_count(told) >= TOLD_MAX)
+	if (map_get(told, view_str(login)) != NULL ||
+	    map_count(told) >= TOLD_MAX)
 		return;
 	map_put(told, view_str(login), s->d->sasl);
 	log_info("login %s: %s cannot work: the %.*s verifier %s; there is one "
-	    "when the password is set anew or, in our own database, was used for "
-	    "PLAIN or LOGIN", login, s->mech->name,
-	    VIEW_ARG(scheme(s)), unusable ? "is of no use" : "is missing");
+		 "when the password is set anew or, in our own database, was "
+		 "used for "
+		 "PLAIN or LOGIN",
+	    login, s->mech->name, VIEW_ARG(scheme(s)),
+	    unusable ? "is of no use" : "is missing");
 }
 
 static void
@@ -112,8 +116,9 @@ set_verifier(struct sasl *s, const struct source_user *u)
 	const char *text = is_sha256(s) ? u->scram_sha256 : u->scram_sha1;
 	struct scram_verifier v;
 
-	if (text == NULL || scram_verifier_parse(view_str(text), scheme(s),
-	    key_size(s), &v) != 0) {
+	if (text == NULL ||
+	    scram_verifier_parse(view_str(text), scheme(s), key_size(s), &v) !=
+		0) {
 		tell_missing(s, u->login, text != NULL);
 		set_made_up(s);
 		return;
@@ -135,8 +140,9 @@ take_first(struct sasl *s)
 
 	buf_init(&out, AUTH_DATA_MAX);
 	rc = sasl_gsasl_step(s, message, &out);
-	if (rc != GSASL_NEEDS_MORE || !view_eq(buf_view(&s->user),
-	    view_str(sasl_gsasl_get(s, GSASL_AUTHID)))) {
+	if (rc != GSASL_NEEDS_MORE ||
+	    !view_eq(buf_view(&s->user),
+		view_str(sasl_gsasl_get(s, GSASL_AUTHID)))) {
 		buf_fini(&out);
 		sasl_fail(s, SASL_TEXT_MALFORMED);
 		return;

@@ -80,7 +80,8 @@ scram_first_parse(struct view message, struct scram_first *first_r,
 	struct scram_first f;
 	int rc;
 
-	if (memchr(message.p != NULL ? message.p : "", '\0', message.len) != NULL)
+	if (memchr(message.p != NULL ? message.p : "", '\0', message.len) !=
+	    NULL)
 		return PK_ESYNTAX;
 	if (next_part(&rest, &part) != 0 || parse_flag(part, &f) != 0 ||
 	    next_part(&rest, &part) != 0)
