@@ -68,8 +68,8 @@ static void
 say_away(struct redis *r, const char *why)
 {
 	if (!r->said)
-		log_warn("auth_redis_server: %s: %s; failed logins are counted on this machine alone",
-		    r->host, why);
+		log_warn("auth_redis_server: %s: %s; failed logins are counted on this machine "
+		    "alone", r->host, why);
 	r->said = true;
 }
 

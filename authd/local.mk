@@ -96,4 +96,4 @@ endif
 authd_libauthd_a_CPPFLAGS = $(AM_CPPFLAGS) $(SOURCE_CFLAGS)
 pkglibexec_PROGRAMS += authd/authd
 authd_authd_SOURCES = authd/main.c
-authd_authd_LDADD = authd/libauthd.a $(LIBS_CORE) $(SOURCE_LIBS) $(OAUTH_LIBS)
+authd_authd_LDADD = authd/libauthd.a $(LIBS_CORE) $(OAUTH_LIBS)
