@@ -154,7 +154,7 @@ bool	tls_conn_pending(const struct tls_conn *t);
 bool	tls_conn_wants_write(const struct tls_conn *t);
 /* close_notify, as far as the socket takes it now. */
 void	tls_conn_shutdown(struct tls_conn *t);
-/* The stream_io whose ctx is a tls_conn after its handshake; close says close_notify and frees it. */
+/* Its ctx is a tls_conn after the handshake; close says close_notify and frees it. */
 extern const struct stream_io tls_stream_io;
 
 /* ---- facts, after the handshake ---- */
