@@ -15,3 +15,5 @@ dist_man_MANS += man/smtpd.8
 dist_man_MANS += man/adminctl-json.5
 dist_man_MANS += man/qmgr.8
 dist_man_MANS += man/postkeep-auth.5
+dist_man_MANS += man/postkeep-sql.5
+dist_man_MANS += man/postkeep-ldap.5
