@@ -40,12 +40,12 @@ put_ascii(struct buf *b, struct view local)
 	return buf_error(b);
 }
 
-/* Nothing that cannot be seen, or that has no meaning yet. */
+/* Nothing that cannot be seen, or that has no meaning yet; as put_ascii() otherwise. */
 static bool
 has_only_visible(const uint8_t *p, size_t len)
 {
+	ucs4_t uc, before = 0;
 	size_t i = 0;
-	ucs4_t uc;
 	int n;
 
 	while (i < len) {
@@ -53,8 +53,9 @@ has_only_visible(const uint8_t *p, size_t len)
 		if (n <= 0 || uc_is_general_category_withtable(uc,
 		    UC_CATEGORY_MASK_C | UC_CATEGORY_MASK_Z))
 			return false;
-		if (uc < 0x80 && uc != '.' && !is_atext((char)uc))
+		if (uc == '.' ? before == '.' : uc < 0x80 && !is_atext((char)uc))
 			return false;
+		before = uc;
 		i += (size_t)n;
 	}
 	return true;

@@ -294,9 +294,76 @@ check_tables(struct environment *e)
 	buf_fini(&types);
 }
 
+/* ---- sources of accounts ---- */
+
+static const struct {
+	const char	*name;
+	bool		 file;		/* what stands behind the colon */
+	bool		 built;
+} sources[] = {
+	{ "accounts",	 false,	true },
+	{ "passwd-file", true,	true },
+	{ "system",	 false,	true },
+#ifdef HAVE_SOURCE_SQLITE
+	{ "sqlite",	 true,	true },
+#else
+	{ "sqlite",	 true,	false },
+#endif
+#ifdef HAVE_SOURCE_PGSQL
+	{ "pgsql",	 true,	true },
+#else
+	{ "pgsql",	 true,	false },
+#endif
+#ifdef HAVE_SOURCE_MYSQL
+	{ "mysql",	 true,	true },
+#else
+	{ "mysql",	 true,	false },
+#endif
+#ifdef HAVE_SOURCE_LDAP
+	{ "ldap",	 true,	true },
+#else
+	{ "ldap",	 true,	false },
+#endif
+};
+
+static void
+check_source(struct environment *e, struct view item)
+{
+	ptrdiff_t colon = view_find(item, ':');
+	struct view type = colon >= 0 ? view_head(item, (size_t)colon) : item;
+	char *path = view_dup(colon >= 0 ? view_from(item, (size_t)colon + 1) : VIEW(""));
+	size_t i;
+
+	for (i = 0; i < NELEMS(sources); i++)
+		if (view_eq(type, view_str(sources[i].name)))
+			break;
+	if (i == NELEMS(sources))
+		say(e, 'e', "auth_sources: \"%.*s\" is none of accounts, passwd-file:PATH, system,"
+		    " sqlite:FILE, pgsql:FILE, mysql:FILE, ldap:FILE", VIEW_ARG(view_head(item, 100)));
+	else if (!sources[i].built)
+		say(e, 'e', "auth_sources: %s: this program was built without it", sources[i].name);
+	else if (sources[i].file != (path[0] != '\0'))
+		say(e, 'e', "auth_sources: %s %s", sources[i].name, sources[i].file ?
+		    "needs a file: TYPE:/PATH" : "has no argument");
+	else if (sources[i].file && (path[0] != '/' || access(path, R_OK) == -1))
+		say(e, 'e', "auth_sources: %s: %s", path, path[0] != '/' ?
+		    "write a path that begins with /" : strerror(errno));
+	xfree(path);
+}
+
+static void
+check_sources(struct environment *e)
+{
+	struct view list = view_str(e->conf->auth_sources), item;
+
+	while (conf_list_next(&list, &item))
+		check_source(e, item);
+}
+
 bool
 environment_check(struct environment *e)
 {
+	check_sources(e);
 	check_tables(e);
 	check_users(e);
 	check_quota_group(e);

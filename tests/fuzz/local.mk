@@ -66,6 +66,13 @@ FUZZERS += tests/fuzz/oauth_jwt
 tests_fuzz_oauth_jwt_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(OAUTH_LIBS)
 endif
 
+FUZZERS += tests/fuzz/password_hash
+tests_fuzz_password_hash_LDADD = authd/libauthd.a $(FUZZ_LIBS)
+FUZZERS += tests/fuzz/account_record
+tests_fuzz_account_record_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(SOURCE_LIBS) $(OAUTH_LIBS)
+FUZZERS += tests/fuzz/authd_ipc
+tests_fuzz_authd_ipc_LDADD = authd/libauthd.a $(FUZZ_LIBS) $(SOURCE_LIBS) $(OAUTH_LIBS)
+
 check_PROGRAMS += $(FUZZERS)
 dist_noinst_SCRIPTS += tests/fuzz/replay.tap
 TESTS += tests/fuzz/replay.tap

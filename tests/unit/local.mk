@@ -109,6 +109,7 @@ UNIT_TESTS += tests/unit/smtpd/walk_test
 tests_unit_smtpd_walk_test_SOURCES = tests/unit/smtpd/walk_test.c $(SMTPD_HARNESS)
 tests_unit_smtpd_walk_test_LDADD = smtpd/libsmtpd.a $(LDADD)
 UNIT_TESTS += tests/unit/sys/client_limits_test
+UNIT_TESTS += tests/unit/sys/fail_limits_test
 SMTPD_HARNESS = tests/unit/smtpd/harness.c tests/unit/smtpd/harness.h
 
 UNIT_TESTS += tests/unit/deliver/smtp_test
@@ -168,9 +169,9 @@ tests_unit_authd_source_query_test_LDADD = authd/libauthd.a $(LDADD)
 UNIT_TESTS += tests/unit/authd/password_test
 tests_unit_authd_password_test_LDADD = authd/libauthd.a $(LDADD)
 UNIT_TESTS += tests/unit/authd/accounts_test
-tests_unit_authd_accounts_test_LDADD = authd/libauthd.a $(LDADD)
+tests_unit_authd_accounts_test_LDADD = authd/libauthd.a $(LDADD) $(SOURCE_LIBS) $(OAUTH_LIBS)
 UNIT_TESTS += tests/unit/authd/verify_test
-tests_unit_authd_verify_test_LDADD = authd/libauthd.a $(LDADD)
+tests_unit_authd_verify_test_LDADD = authd/libauthd.a $(LDADD) $(SOURCE_LIBS) $(OAUTH_LIBS)
 UNIT_TESTS += tests/unit/net/dns_client_test
 UNIT_TESTS += tests/unit/net/dns_rdata_test
 

@@ -296,3 +296,84 @@ def test_killed_while_changing():
         wait_for("authd", lambda: s.adminctl("user", "list", check=False).returncode == 0)
         there = {u["name"] for u in s.admin("user", "list")["users"]}
         assert set(known) <= there, set(known) - there
+
+
+def test_killed_while_importing():
+    """kill -9 of authd during an import: every batch is there whole or not at all."""
+    with Suite(conf=CLEAR) as s:
+        lines = list(records(20000))
+        stop = threading.Event()
+
+        def killer():
+            time.sleep(0.3)
+            while not stop.is_set():
+                for pid in s.pid_of("authd"):
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except OSError:
+                        pass
+                time.sleep(0.5)
+
+        k = threading.Thread(target=killer)
+        k.start()
+        try:
+            r = s.adminctl("--json", "account", "import", stdin="\n".join(lines), check=False)
+        finally:
+            stop.set()
+            k.join()
+        acknowledged = json.loads(r.stdout)
+        assert r.returncode != 0, "it was over before the first kill"
+        count = acknowledged["added"]
+        wait_for("authd", lambda: s.adminctl("domain", "list", check=False).returncode == 0)
+        there = len(s.admin("user", "list")["users"])
+        domains = len(s.admin("domain", "list")["domains"])
+        # The batch under way may have come to the disk without its answer.
+        assert count <= there + domains <= count + 200, (count, there, domains)
+        assert (there + domains) % 200 == 0, there
+        # And the same once more makes it whole.
+        assert s.admin_import("\n".join(lines))[2] == there + domains
+        assert len(s.admin("user", "list")["users"]) == 20000
+
+
+def test_check_names_a_source_that_cannot_be_opened():
+    with Suite(conf=CLEAR, start=False) as s:
+        for value, words in (("passwd-file:/nonexistent/users", "/nonexistent/users"),
+                             ("accuonts", "none of accounts"),
+                             ("passwd-file", "needs a file"),
+                             ("accounts:x", "has no argument")):
+            s.write_conf(auth_sources=value)
+            r = s.postkeep("check")
+            assert r.returncode != 0 and words in r.stderr + r.stdout, (value, r)
+        s.write_conf(auth_sources="accounts")
+        assert s.postkeep("check").returncode == 0
+
+
+def test_a_weak_hash_is_made_anew():
+    with Suite(conf=CLEAR) as s:
+        s.admin_import("\n".join(records(1)))
+        before = s.adminctl("account", "export").stdout
+        assert "{PLAIN}secret0" in before
+        assert Talk(s.port).plain("user000000@example.test", "secret0")[0] == 235
+        s.wait_log("made anew as yescrypt")
+        after = s.adminctl("account", "export").stdout
+        assert "{PLAIN}" not in after and "$y$" in after
+        assert Talk(s.port).plain("user000000@example.test", "secret0")[0] == 235
+
+
+def test_mail_for_accounts():
+    """Domains, users, aliases and quotas of the accounts, from RCPT to the mailbox."""
+    conf = dict(CLEAR, virtual_mailbox_domains="accounts:domains",
+                virtual_mailbox_maps="accounts:users", virtual_alias_maps="accounts:aliases",
+                recipient_delimiter="+")
+    with Suite(conf=conf) as s:
+        s.adminctl("domain", "add", "example.org")
+        add(s, "alice@example.org")
+        s.adminctl("alias", "add", "sales@example.org", "alice@example.org")
+        with s.client() as c:
+            c.ehlo()
+            assert c.cmd("MAIL FROM:<x@src.test>")[0] == 250
+            for rcpt, code in (("alice@example.org", 250), ("alice+tag@example.org", 250),
+                               ("SALES@example.org", 250), ("bob@example.org", 550),
+                               ("alice%example.org@example.org", 550)):
+                got = c.cmd("RCPT TO:<%s>" % rcpt)
+                assert got[0] == code, (rcpt, got)

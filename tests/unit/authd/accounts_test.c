@@ -107,6 +107,7 @@ static const struct {
 	{ ".a", NULL },
 	{ "a.", NULL },
 	{ "a..b", NULL },
+	{ "\xe2\x84\xaa..a", NULL },		/* in lower case it is ASCII */
 	{ "a@b@example.com", NULL },
 	{ "a\xe2\x80\x8b" "b", NULL },		/* ZERO WIDTH SPACE */
 	{ "a\xe2\x80\xae" "b", NULL },		/* RIGHT-TO-LEFT OVERRIDE */
