@@ -230,9 +230,12 @@ on_linger(void *arg)
 		dest_free(dest);
 }
 
+/* LMTP is the last step: RFC 8689 is about relaying, policy is what counts there. */
 static enum tls_need
-need_of(const struct job *j)
+need_of(const struct smtp *s, const struct job *j)
 {
+	if (s->lmtp)
+		return TLS_NEED_POLICY;
 	return j->env.requiretls ? TLS_NEED_REQUIRED :
 	    j->env.tls_optional	 ? TLS_NEED_OPTIONAL :
 				   TLS_NEED_POLICY;
@@ -249,14 +252,14 @@ dest_get(struct smtp *s, const struct job *j)
 	buf_put_char(&key, '\0');
 	buf_put_view(&key, j->nexthop);
 	buf_put_char(&key, '\0');
-	buf_put_char(&key, (char)('0' + need_of(j)));
+	buf_put_char(&key, (char)('0' + need_of(s, j)));
 	dest = map_get(s->dests, buf_view(&key));
 	if (dest == NULL) {
 		dest = XNEW(struct smtp_dest);
 		dest->s = s;
 		dest->transport = view_dup(j->transport);
 		dest->nexthop = view_dup(j->nexthop);
-		dest->need = need_of(j);
+		dest->need = need_of(s, j);
 		map_put(s->dests, buf_view(&key), dest);
 		dest->key = buf_steal(&key, &dest->key_len);
 		TAILQ_INIT(&dest->waiting);
@@ -554,7 +557,7 @@ smtp_reload(struct deliver *d)
 		smtp_route_unref(&dest->route);
 		for (c = TAILQ_FIRST(&dest->conns); c != NULL; c = next) {
 			next = TAILQ_NEXT(c, link);
-			c->stale = c->state != SMTP_CONN_CONNECTING;
+			c->stale = true;
 			if (c->state == SMTP_CONN_IDLE)
 				smtp_session_quit(c);
 		}

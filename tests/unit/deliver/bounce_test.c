@@ -79,7 +79,7 @@ account(struct buf *b, enum bounce_kind kind, enum dsn_action action)
 }
 
 static void
-test_failed(void **state)
+report(bool requiretls)
 {
 	struct record_envelope env;
 	struct record_recipient rcpt;
@@ -91,14 +91,15 @@ test_failed(void **state)
 		.rcpts = { "ok@x.test", "gone@x.test" },
 		.header = "Received: y\r\n", .orcpt = "rfc822;old+40x.test",
 		.content = VIEW("Subject: t\r\n\r\nthe body\r\n"),
-		.message = 77,
+		.message = 77, .requiretls = requiretls,
 	};
 	char file[65536];
 	struct view v;
 	ssize_t n;
 	int fd;
 
-	(void)state;
+	path[0] = '\0';
+	durable_end = 0;
 	rig_init(&r, &deliver_role_bounce, "myhostname = me.test\n");
 	r.other = queue;
 	account(&data, BOUNCE_FAILED, DSN_FAILED);
@@ -122,6 +123,7 @@ test_failed(void **state)
 	assert_int_equal(record_envelope_read(v, &env), 0);
 	assert_int_equal(env.sender.len, 0);
 	assert_int_equal(env.dsn_of, 77);
+	assert_int_equal(env.requiretls, requiretls);
 	assert_int_equal(env.dsn_kind, RECORD_DSN_FAILED);
 	assert_int_equal(env.dsn_rcpts.len, 4);
 	assert_int_equal(env.dsn_rcpts.p[0], 1);
@@ -135,9 +137,25 @@ test_failed(void **state)
 	assert_non_null(memmem(v.p, v.len, "Remote-MTA: dns; mx.x.test", 26));
 	assert_non_null(memmem(v.p, v.len,
 	    "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n", 47));
-	assert_non_null(memmem(v.p, v.len, "the body", 8));
+	assert_non_null(memmem(v.p, v.len, "Subject: t", 10));
+	assert_int_equal(memmem(v.p, v.len, "the body", 8) == NULL, requiretls);
 	unlink(path);
 	rig_fini(&r);
+}
+
+static void
+test_failed(void **state)
+{
+	(void)state;
+	report(false);
+}
+
+/* RFC 8689 5: it goes as the message had to, and without the body. */
+static void
+test_requiretls(void **state)
+{
+	(void)state;
+	report(true);
 }
 
 /* What cannot be composed is said so, and the process goes on. */
@@ -174,6 +192,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_requiretls),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -176,6 +176,8 @@ rig_send(struct rig *r, const struct rig_job *j)
 	envelope_put_u64(&env, ENVELOPE_BODY, j->body);
 	if (j->utf8)
 		envelope_put_u64(&env, ENVELOPE_UTF8, 1);
+	if (j->requiretls)
+		envelope_put_u64(&env, ENVELOPE_REQUIRETLS, 1);
 	ipc_out_init(&o, IPC_JOB);
 	ipc_put_u64(&o, IPC_F_JOB, ++r->jobs);
 	ipc_put_u64(&o, IPC_F_MESSAGE, j->message != 0 ? j->message : r->jobs);

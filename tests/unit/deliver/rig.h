@@ -44,6 +44,7 @@ struct rig_job {
 	struct view	content;
 	unsigned	body;		/* enum record_body */
 	bool		utf8;
+	bool		requiretls;
 	bool		memfd;
 	uint64_t	message;	/* 0: one is made */
 	uint64_t	arrival_ms;	/* 0: now */

@@ -253,7 +253,7 @@ static void
 test_A3_response_injection(void **state)
 {
 	static const char *const behind[] = {
-		"2", "\r\n", "250-mx\r\n250 AUTH PLAIN\r\n", "250 mx\r\n" OKS,
+		"2", "\r\n", "250-mx\r\n250 AUTH PLAIN\r\n", ("250 mx\r\n" OKS),
 		"\x16\x03\x01",
 	};
 	struct rig r;
