@@ -7,7 +7,6 @@
  * fingerprint is listed in a table is lookupd's answer.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -54,6 +53,12 @@ fingerprint(const struct session *s, unsigned which, struct buf *b)
 	    tls_conn_pubkey_fingerprint(s->tls, digest, b)) == 0;
 }
 
+static bool
+is_hex(char c)
+{
+	return ascii_isdigit(c) || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+}
+
 /* "aa:bb:..." and no table's name. */
 static bool
 is_fingerprint(struct view v)
@@ -61,7 +66,7 @@ is_fingerprint(struct view v)
 	size_t i;
 
 	for (i = 0; i < v.len; i++)
-		if (i % 3 == 2 ? v.p[i] != ':' : strchr("0123456789abcdefABCDEF", v.p[i]) == NULL || v.p[i] == '\0')
+		if (i % 3 == 2 ? v.p[i] != ':' : !is_hex(v.p[i]))
 			return false;
 	return v.len >= 16 * 3 - 1;
 }

@@ -246,7 +246,8 @@ transaction_content_grew(struct session *s)
 		drop_content(s->w, tx);
 		return;
 	}
-	if (tx->stream != NULL && segment_stream_backlog(tx->stream) > backlog_max(s) && !tx->stalled) {
+	if (tx->stream != NULL && !tx->stalled &&
+	    segment_stream_backlog(tx->stream) > backlog_max(s)) {
 		tx->stalled = true;
 		session_pause(s, true);
 	}

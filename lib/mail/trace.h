@@ -14,9 +14,9 @@
 struct trace_received {
 	struct view	helo;		/* as the client said it */
 	struct view	client_name;	/* verified reverse name; empty: "unknown" */
-	struct view	client_addr;	/* "192.0.2.1", "2001:db8::1"; empty: local submission, or not to be told */
+	struct view	client_addr;	/* "192.0.2.1", "2001:db8::1"; empty: nobody's business */
 	struct view	authenticated;	/* login; empty: not shown */
-	struct view	tls;		/* "TLSv1.3 with cipher ... (256/256 bits) ..."; empty: none */
+	struct view	tls;		/* "TLSv1.3 with cipher ..."; empty: none */
 	struct view	tls_peer;	/* "No client certificate requested" and the like */
 	struct view	by;		/* myhostname */
 	struct view	mail_name;	/* "Postkeep"; empty: that */

@@ -4,11 +4,12 @@
  * (Postfix's anvil).
  *
  * A table in shared memory that master creates and every smtpd maps: a row a
- * client: the first bits of an address (32 and 64 unless told otherwise), found by a hash whose seed is
- * drawn at creation. Sessions at once are counted in a column a worker, so
- * that a worker that died takes its count with it (it clears its column when
- * it maps). A full table forgets the client that was quiet longest nearby.
- * A worker that was taken over can spoil the counters, and nothing else.
+ * client. That is an address, or all with the same first bits (a /32 and a /64
+ * unless told otherwise); it is found by a hash whose seed is drawn at
+ * creation. Sessions at once are counted in a column a worker, so that a
+ * worker that died takes its count with it (it clears its column when it
+ * maps). A full table forgets the client that was quiet longest nearby. A
+ * worker that was taken over can spoil the counters, and nothing else.
  */
 #ifndef PK_SYS_CLIENT_LIMITS_H
 #define PK_SYS_CLIENT_LIMITS_H

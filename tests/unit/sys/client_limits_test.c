@@ -133,6 +133,7 @@ test_size_is_fixed(void **state)
 	close(fd);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_sessions_of_all_workers), cmocka_unit_test(test_rates), cmocka_unit_test(test_prefixes),
+UNIT_MAIN(cmocka_unit_test(test_sessions_of_all_workers), cmocka_unit_test(test_rates),
+    cmocka_unit_test(test_prefixes),
     cmocka_unit_test(test_flood), cmocka_unit_test(test_not_a_table),
     cmocka_unit_test(test_size_is_fixed))
