@@ -339,7 +339,8 @@ check_source(struct environment *e, struct view item)
 			break;
 	if (i == NELEMS(sources))
 		say(e, 'e', "auth_sources: \"%.*s\" is none of accounts, passwd-file:PATH, system,"
-		    " sqlite:FILE, pgsql:FILE, mysql:FILE, ldap:FILE", VIEW_ARG(view_head(item, 100)));
+		    " sqlite:FILE, pgsql:FILE, mysql:FILE, ldap:FILE",
+		    VIEW_ARG(view_head(item, 100)));
 	else if (!sources[i].built)
 		say(e, 'e', "auth_sources: %s: this program was built without it", sources[i].name);
 	else if (sources[i].file != (path[0] != '\0'))

@@ -394,8 +394,8 @@ compare(const char *one, const char *two)
 	}
 	qsort(x, ROUNDS, sizeof(*x), compare_u64);
 	qsort(y, ROUNDS, sizeof(*y), compare_u64);
-	print_message("# %s: median %.2f ms; %s: median %.2f ms\n", one, (double)x[ROUNDS / 2] / 1e6,
-	    two, (double)y[ROUNDS / 2] / 1e6);
+	print_message("# %s: median %.2f ms; %s: median %.2f ms\n", one,
+	    (double)x[ROUNDS / 2] / 1e6, two, (double)y[ROUNDS / 2] / 1e6);
 	for (q = 1; q <= 2; q++) {
 		uint64_t a = x[q * ROUNDS / 4], b = y[q * ROUNDS / 4];
 
