@@ -110,7 +110,7 @@ start_threads(struct work_pool *p, const char *name, unsigned threads)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
-	int error;
+	int error = 0;
 
 	p->threads = xcalloc(threads, sizeof(*p->threads));
 	pthread_attr_init(&attr);

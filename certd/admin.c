@@ -121,6 +121,7 @@ row_json(const struct certd *d, const struct set_row *r, size_t names_max)
 	json_object_set_new(j, "subject", name_json(X509_get_subject_name(p->leaf)));
 	json_object_set_new(j, "issuer", name_json(X509_get_issuer_name(p->leaf)));
 	json_object_set_new(j, "serial", serial_json(p->leaf));
+	json_object_set_new(j, "key_number", json_integer((json_int_t)p->number));
 	json_object_set_new(j, "not_before_ms", json_integer(p->not_before_s * 1000));
 	json_object_set_new(j, "not_after_ms", json_integer(p->not_after_s * 1000));
 	json_object_set_new(j, "days_left", json_integer(expiry_days(p, clock_wall_ms())));

@@ -6,7 +6,7 @@
  *
  * Writes the record for that place to standard output; the segment's number
  * and key come from its header, which the writer knows too. FIELD: LOGIN,
- * TICKET, CLASS, CLIENT_ADDR.
+ * TICKET (hex), CLASS, CLIENT_ADDR.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/num.h"
 #include "queue/record.h"
 
@@ -22,23 +23,26 @@ put_field(struct buf *b, const char *arg)
 {
 	struct view v = view_str(arg), name;
 	ptrdiff_t at = view_find(v, '=');
+	struct buf bytes;
 	uint64_t n;
 
+	buf_init(&bytes, 100);
 	if (at < 0)
 		return -1;
 	name = view_head(v, (size_t)at);
 	v = view_from(v, (size_t)at + 1);
 	if (view_eq(name, VIEW("LOGIN")))
 		envelope_put_text(b, ENVELOPE_LOGIN, v);
-	else if (view_eq(name, VIEW("TICKET")))
-		envelope_put_text(b, ENVELOPE_TICKET, v);
+	else if (view_eq(name, VIEW("TICKET")) && hex_decode(&bytes, v) == 0)
+		envelope_put_text(b, ENVELOPE_TICKET, buf_view(&bytes));
 	else if (view_eq(name, VIEW("CLIENT_ADDR")))
 		envelope_put_text(b, ENVELOPE_CLIENT_ADDR, v);
 	else if (view_eq(name, VIEW("CLASS")) && num_parse_u64(v, 0, 100, &n) == 0)
 		envelope_put_u64(b, ENVELOPE_CLASS, n);
 	else
-		return -1;
-	return 0;
+		at = -1;
+	buf_fini(&bytes);
+	return at < 0 ? -1 : 0;
 }
 
 int

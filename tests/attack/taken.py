@@ -144,7 +144,7 @@ class Taken:
 
 
 class AttackedSuite(Suite):
-    def __init__(self, conf=None, roles=(), port=None, **kw):
+    def __init__(self, conf=None, roles=(), port=None, start=True, **kw):
         if os.geteuid() != 0:
             raise Skip("an ordinary user runs in development mode: there is little to break out of")
         self.doors = {}
@@ -158,7 +158,8 @@ class AttackedSuite(Suite):
             s.listen(16)
             s.settimeout(20)
             self.doors[role] = s
-        self.start()
+        if start:
+            self.start()
 
     def taken(self, role):
         s, _ = self.doors[role].accept()

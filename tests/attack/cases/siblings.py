@@ -2,13 +2,16 @@
 """What a role that was taken over can say to its siblings, and what they believe."""
 import os
 import re
+import smtplib
+import ssl
 import struct
 import subprocess
 import time
 
-from harness.suite import alive, wait_for
-from packets import flood, malformed, packet, say
-from taken import AttackedSuite
+from harness import tls
+from harness.suite import alive, free_port, wait_for
+from packets import HEADER, REPLY, flood, malformed, packet, say
+from taken import AttackedSuite, Out
 
 # Who speaks to whom, as the attacker finds it: every role that has a channel to others.
 LIARS = ("smtpd", "smtp", "mailbox", "bounce", "dnsd", "lookupd", "qmgr", "certd", "authd")
@@ -182,6 +185,111 @@ def test_A24_a_flood_fills_nobodys_memory():
         assert len(os.listdir(os.path.join(s.conf["queue_directory"], "seg"))) < 200
 
 
+def answers(t, fd, wait=1.0):
+    """The replies that came over a channel: {id: (message number, body)}."""
+    out, room = {}, Out(65536)
+    end = time.monotonic() + wait
+    while time.monotonic() < end:
+        r = t.call("recvfrom", fd, room, 65536, 0x40, 0, 0)
+        if r >= HEADER.size:
+            number, flags, n, id_ = HEADER.unpack(room.data[:HEADER.size])
+            if flags & REPLY:
+                out[id_] = number, room.data[HEADER.size:HEADER.size + n]
+        elif r == 0:
+            break
+        else:
+            time.sleep(0.01)
+    return out
+
+
+def test_A24_a_key_signs_handshakes_and_nothing_else():
+    """What certd signs for an acceptor is what a TLS server signs, with its own keys."""
+    with AttackedSuite(roles=("smtpd", "smtp"), start=False, conf={"smtpd_workers": "1"}) as s:
+        ca = tls.make_ca(os.path.join(s.dir, "pki"))
+        s.write_conf(smtpd_tls_chain_files=tls.make_cert(["mx.example.test"], ca=ca).pem)
+        s.start()
+        t = s.taken("smtpd")
+        fd = t.channels()["certd"][0]
+        junk = b"no handshake, but a contract"
+        said, id_ = {}, 100
+        number = s.admin("tls", "certificates")["certificates"][0]["key_number"]
+        for key in range(number - 2, number + 3):
+            for scheme in (0x0403, 0x0804, 0x0401, 0x0807, 0x0201, 0):
+                for kind, data, may in (
+                        (0, b"h" * 32, True),           # a transcript's hash
+                        (0, b"h" * 33, False), (0, b"", False), (0, junk * 40, False),
+                        (2, junk, False), (2, b"\0" * 64 + junk, False),
+                        (2, b"\0" * 64 + b"\3\0\x1d\x20" + b"k" * 33, False)):
+                    id_ += 1
+                    say(t, fd, packet("KEY_SIGN", ("KEY", key), ("KIND", kind),
+                                      ("SCHEME", scheme), ("DATA", data), id=id_))
+                    said[id_] = key, scheme, kind, may
+        got = answers(t, fd)
+        signed = {said[i] for i, (_, body) in got.items()
+                  if i in said and struct.unpack("<Q", body[4:12])[0] == 0}
+        assert len(got) == len(said), "%d of %d answered" % (len(got), len(said))
+        assert all(s_[3] for s_ in signed), "signed: %s" % signed
+        assert len(signed) == 1, "one key, one scheme: %s" % signed
+        # A client's signature is none of an acceptor's business.
+        say(t, fd, packet("KEY_SIGN", ("KEY", number), ("KIND", 1), ("SCHEME", 0x0403),
+                          ("DATA", b"h" * 32), id=9))
+        wait_for("certd's complaint", lambda: re.search(r"certd.*ipc: smtpd.*channel closed",
+                                                        s.log()))
+        # A deliverer has no certificate here, and so no signature.
+        d = s.taken("smtp")
+        fd = d.channels()["certd"][0]
+        for key in range(number - 2, number + 3):
+            say(d, fd, packet("KEY_SIGN", ("KEY", key), ("KIND", 1), ("SCHEME", 0x0403),
+                              ("DATA", b"h" * 32), id=key & 0xffff))
+        for _, body in answers(d, fd).values():
+            assert struct.unpack("<Q", body[4:12])[0] != 0, "a server's key signed as a client"
+
+
+def test_A24_a_ticket_is_good_for_one_worker():
+    """alice logged in at one worker; another one that was taken over has her ticket, in vain."""
+    with AttackedSuite(roles=("submission",), start=False, conf={
+            "smtpd_workers": "2", "defer_transports": "smtp",
+            "auth_default_domain": "example.test"}) as s:
+        ca = tls.make_ca(os.path.join(s.dir, "pki"))
+        port = free_port()
+        users = s.write("users", "alice@example.test:{PLAIN}secret\n")
+        s.write_conf(**{
+            "listeners": "smtp:inet:127.0.0.1:%d, sub:inet:127.0.0.1:%d" % (s.port, port),
+            "sub_listener_class": "submission", "mynetworks": "192.0.2.0/24",
+            "smtpd_tls_chain_files": tls.make_cert(["mx.example.test"], ca=ca).pem,
+            "auth_sources": "passwd-file:" + users})
+        s.start()
+        a, b = s.taken("submission"), s.taken("submission")
+        b.call("getpid")            # it accepts nobody from here on
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        client = wait_for("a session with the other one", lambda: greeted(port), 20)
+        client.starttls(context=context)
+        client.login("alice@example.test", "secret")
+        client.sendmail("alice@example.test", ["x@far.test"], "Subject: t\r\n\r\nTKhers\r\n")
+        m = wait_for("her message", lambda: [m for m in s.queue() if m["size"]])[0]
+        path = next(w for w in a.descriptors().values() if w.endswith(".seg"))
+        with open(path, "rb") as f:
+            record = f.read()
+        at = record.index(struct.pack("<HH", 46, 34))
+        ticket = record[at + 4:at + 38]
+        append(b, s, ["alice@example.test", "y@far.test", "LOGIN=alice@example.test",
+                      "TICKET=" + ticket.hex()])
+        forged = wait_for("the forged message", lambda: [
+            x for x in s.queue() if x["id"] != m["id"] and x["state"] == "hold"], 20)
+        assert forged and "ticket" in s.log()
+        assert [x["state"] for x in s.queue() if x["id"] == m["id"]] != ["hold"]
+        client.quit()
+
+
+def greeted(port):
+    """A session that was greeted: those in the hands of a stopped worker are not."""
+    try:
+        return smtplib.SMTP("127.0.0.1", port, timeout=1)
+    except OSError:
+        return None
+
+
 def append(t, s, args):
     """Forges a record behind what the worker's segment holds, and says that it is durable."""
     fd, path = next((n, w) for n, w in t.descriptors().items() if w.endswith(".seg"))
@@ -202,7 +310,7 @@ def test_A24_a_login_cannot_be_claimed():
         t = s.taken("smtpd")
         s.send("x@far.test", b"Subject: s\r\n\r\nTKfirst\r\n")
         append(t, s, ["alice@example.test", "y@far.test", "LOGIN=alice@example.test",
-                      "TICKET=" + "t" * 34, "CLASS=2", "CLIENT_ADDR=127.0.0.1"])
+                      "TICKET=" + "74" * 34, "CLASS=2", "CLIENT_ADDR=127.0.0.1"])
         m = wait_for("the forged message", lambda: [
             m for m in s.queue() if m["sender"] == "alice@example.test"])[0]
         m = wait_for("its hold", lambda: [
