@@ -237,7 +237,7 @@ need_of(const struct smtp *s, const struct job *j)
 	if (s->lmtp)
 		return TLS_NEED_POLICY;
 	return j->env.requiretls ? TLS_NEED_REQUIRED :
-	    j->env.tls_optional	 ? TLS_NEED_OPTIONAL :
+	    j->env.tls_optional  ? TLS_NEED_OPTIONAL :
 				   TLS_NEED_POLICY;
 }
 
@@ -379,7 +379,8 @@ check_conns(struct smtp_dest *dest, const struct smtp_route *r)
 	for (c = TAILQ_FIRST(&dest->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		t = c->target != NULL ? find_target(r, c->target->relay) : NULL;
-		if (t == NULL || strcmp(t->plan->key, c->target->plan->key) == 0)
+		if (t == NULL ||
+		    strcmp(t->plan->key, c->target->plan->key) == 0)
 			continue;
 		c->stale = true;
 		if (c->state == SMTP_CONN_IDLE)
@@ -415,9 +416,8 @@ have_route(struct smtp_dest *dest)
 	if (dest->resolver != NULL)
 		return false;
 	smtp_route_unref(&dest->route);
-	dest->resolver =
-	    smtp_resolve(dest->s, dest->conf, dest->nexthop, dest->need,
-		on_route, dest);
+	dest->resolver = smtp_resolve(
+	    dest->s, dest->conf, dest->nexthop, dest->need, on_route, dest);
 	return dest->route != NULL;
 }
 
@@ -456,7 +456,7 @@ idle_at(struct smtp_dest *dest, const struct smtp_target *t)
 {
 	struct smtp_conn *c;
 
-	TAILQ_FOREACH(c, &dest->idle, idle_link)
+	TAILQ_FOREACH (c, &dest->idle, idle_link)
 		if (strcmp(c->target->relay, t->relay) == 0 &&
 		    smtp_session_may_take(c))
 			return c;

@@ -302,7 +302,8 @@ try_next(struct smtp_conn *c)
 			t = &c->tries[i];
 	if (t == NULL)
 		return;
-	while ((target = c->clear != NULL ? c->clear : next_target(c)) != NULL) {
+	while (
+	    (target = c->clear != NULL ? c->clear : next_target(c)) != NULL) {
 		if (c->clear == NULL)
 			c->next_target++;
 		error = try_start(c, t, target);

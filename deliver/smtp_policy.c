@@ -29,8 +29,8 @@ policy_failed(struct resolver_hop *h, const char *why)
 	h->policy_failed = true;
 	log_warn("smtp_tls_policy_maps: %s: %s", h->policy_hop, why);
 	smtp_hop_fail(h, JOB_DEFERRED, ENHANCED(4, 7, 5),
-	    "client TLS configuration problem: policy of %s: %s",
-	    h->policy_hop, why);
+	    "client TLS configuration problem: policy of %s: %s", h->policy_hop,
+	    why);
 }
 
 static void
@@ -90,8 +90,8 @@ ask_table(struct resolver_hop *h)
 
 	while (!conf_list_next(&h->policy_tables, &table)) {
 		if (++h->policy_key == TLS_POLICY_KEYS_MAX ||
-		    !tls_policy_key(view_str(h->policy_hop), h->policy_key,
-			&key))
+		    !tls_policy_key(
+			view_str(h->policy_hop), h->policy_key, &key))
 			return;
 		h->policy_tables = view_str(h->r->conf->smtp_tls_policy_maps);
 	}
@@ -176,9 +176,10 @@ ask_records(struct host *host)
 
 	if (d->state != TLS_DANE_ASKING)
 		return;
-	host->dane_call = r->s->dns == NULL ? NULL :
-	    dns_lookup(r->s->dns, view_str(d->name), d->type, 0, on_records,
-		host);
+	host->dane_call = r->s->dns == NULL ?
+	    NULL :
+	    dns_lookup(
+		r->s->dns, view_str(d->name), d->type, 0, on_records, host);
 	if (host->dane_call != NULL)
 		r->pending++;
 	else

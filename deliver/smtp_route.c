@@ -188,8 +188,8 @@ host_targets(struct smtp_route *route, const struct smtp_resolver *r,
 	plan = smtp_policy_plan(h->hop, h->name, h);
 	if (plan->refused != NULL) {
 		log_info("%s: %s", h->hop->name, plan->refused);
-		smtp_hop_fail(h->hop, JOB_DEFERRED, plan->dsn, "%s",
-		    plan->refused);
+		smtp_hop_fail(
+		    h->hop, JOB_DEFERRED, plan->dsn, "%s", plan->refused);
 		tls_plan_unref(&plan);
 		return;
 	}
@@ -289,8 +289,7 @@ resolved(struct smtp_resolver *r)
 	route->refs = 1;
 	route->expires_ms = clock_mono_ms() + ROUTE_KEEP_MS;
 	for (i = 0; i < r->nhops; i++)
-		hop_targets(route, r, &r->hops[i],
-		    i << SMTP_RANK_HOP_SHIFT);
+		hop_targets(route, r, &r->hops[i], i << SMTP_RANK_HOP_SHIFT);
 	for (i = 0; i < r->nhops; i++) {
 		f = &r->hops[i].failure;
 		/* One that may work later keeps the message. */
@@ -499,7 +498,8 @@ ask_hop(struct resolver_hop *h)
 	if (h->mx != NULL)
 		r->pending++;
 	else if (r->s->dns == NULL)
-		smtp_hop_fail(h, JOB_DEFERRED, ENHANCED(4, 3, 0), "no name service");
+		smtp_hop_fail(
+		    h, JOB_DEFERRED, ENHANCED(4, 3, 0), "no name service");
 	else
 		smtp_hop_fail(h, JOB_BOUNCED, ENHANCED(5, 1, 2),
 		    "%s is no valid domain name", h->name);

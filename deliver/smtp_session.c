@@ -373,8 +373,10 @@ hello_failed(struct smtp_conn *c)
 		    c->dest->nexthop);
 	} else if (c->client.refusal == SMTP_REFUSAL_NONE) {
 		dsn = ENHANCED(4, 4, 2);
-		buf_printf(&text, "lost connection with %s while performing "
-		    "the EHLO handshake", c->target->peer);
+		buf_printf(&text,
+		    "lost connection with %s while performing "
+		    "the EHLO handshake",
+		    c->target->peer);
 	} else if (c->client.refusal == SMTP_REFUSAL_REQUIRETLS) {
 		/* A better host may have it later: not our end. */
 		what = c->bound ? JOB_DEFERRED : JOB_BOUNCED;

@@ -48,8 +48,8 @@ void
 smtp_tls_configure(struct smtp *s)
 {
 	struct view list = view_str(deliver_conf(s->d)->transports);
-	struct view item, name, type, ours = s->lmtp ? VIEW("lmtp") :
-						       VIEW("smtp");
+	struct view item, name, type,
+	    ours = s->lmtp ? VIEW("lmtp") : VIEW("smtp");
 
 	/* The one that is there without being named. */
 	client_configure(s, ours);
@@ -89,7 +89,8 @@ trust_of(const struct smtp_conn *c)
 
 	/* It fits a name that an unsigned MX has given. */
 	return trust == TLS_TRUST_VERIFIED && c->target->plan->hearsay ?
-	    TLS_TRUST_TRUSTED : trust;
+	    TLS_TRUST_TRUSTED :
+	    trust;
 }
 
 const char *
@@ -148,8 +149,8 @@ handshake_failed(struct smtp_conn *c, const char *why)
 		smtp_conn_retry_in_clear(c);
 		return;
 	}
-	host_failed(c, ENHANCED(4, 7, 5),
-	    "Cannot start TLS: handshake failure");
+	host_failed(
+	    c, ENHANCED(4, 7, 5), "Cannot start TLS: handshake failure");
 }
 
 /* ---- the handshake ---- */
@@ -176,11 +177,11 @@ not_verified(struct smtp_conn *c)
 
 	stats_add(STATS_C_deliver_tls_failed, 1);
 	tls_conn_shutdown(c->tls);
-	host_failed(c, ENHANCED(4, 7, 5), trusted ||
-	    c->target->plan->level == TLS_POLICY_DANE ||
-	    c->target->plan->level == TLS_POLICY_FINGERPRINT ?
-	    "Server certificate not verified" :
-	    "Server certificate not trusted");
+	host_failed(c, ENHANCED(4, 7, 5),
+	    trusted || c->target->plan->level == TLS_POLICY_DANE ||
+		    c->target->plan->level == TLS_POLICY_FINGERPRINT ?
+		"Server certificate not verified" :
+		"Server certificate not trusted");
 }
 
 static void
@@ -195,8 +196,7 @@ established(struct smtp_conn *c)
 	if (tls_conn_resumed(c->tls))
 		stats_add(STATS_C_deliver_tls_resumed, 1);
 	if (trust != TLS_TRUST_VERIFIED &&
-	    (tls_plan_must_match(plan) ||
-		c->dest->conf->smtp_tls_loglevel > 1))
+	    (tls_plan_must_match(plan) || c->dest->conf->smtp_tls_loglevel > 1))
 		log_info("certificate verification failed for %s: %s",
 		    c->target->relay, tls_conn_error(c->tls));
 	log_established(c);
@@ -222,8 +222,8 @@ static void
 wait_for(struct smtp_conn *c, short what)
 {
 	event_drop(c);
-	c->tls_event = event_new(loop_base(c->s->d->loop), c->tls_fd, what,
-	    on_ready, c);
+	c->tls_event =
+	    event_new(loop_base(c->s->d->loop), c->tls_fd, what, on_ready, c);
 	if (c->tls_event == NULL || event_add(c->tls_event, NULL) == -1)
 		log_fatal("event for a handshake: no memory");
 }
@@ -275,7 +275,8 @@ smtp_tls_begin(struct smtp_conn *c, int fd)
 	c->tls_fd = fd;
 	if (c->dest->tls == NULL) {
 		fd_close(&c->tls_fd);
-		host_failed(c, ENHANCED(4, 7, 5), "TLS is required, but our "
+		host_failed(c, ENHANCED(4, 7, 5),
+		    "TLS is required, but our "
 		    "TLS engine is unavailable");
 		return;
 	}
@@ -286,11 +287,11 @@ smtp_tls_begin(struct smtp_conn *c, int fd)
 	xfree(key);
 	if (c->tls == NULL) {
 		fd_close(&c->tls_fd);
-		host_failed(c, ENHANCED(4, 7, 5),
-		    "client TLS configuration problem");
+		host_failed(
+		    c, ENHANCED(4, 7, 5), "client TLS configuration problem");
 		return;
 	}
-	loop_timer_set(c->s->d->loop, &c->timer,
-	    c->dest->conf->smtp_starttls_timeout);
+	loop_timer_set(
+	    c->s->d->loop, &c->timer, c->dest->conf->smtp_starttls_timeout);
 	step(c);
 }

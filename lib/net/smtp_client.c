@@ -236,12 +236,17 @@ hello_done(struct smtp_client *c)
 	}
 	if (c->starttls == SMTP_STARTTLS_MUST && !c->requiretls)
 		return refuse_policy(c, SMTP_REFUSAL_TLS, SMTP_OUTCOME_DEFERRED,
-		    ENHANCED(4, 7, 4), "TLS is required, but was not offered "
-		    "by host %s", c->peer);
-	if (c->requiretls && !(c->tls && smtp_client_has(c, SMTP_CAP_REQUIRETLS)))
+		    ENHANCED(4, 7, 4),
+		    "TLS is required, but was not offered "
+		    "by host %s",
+		    c->peer);
+	if (c->requiretls &&
+	    !(c->tls && smtp_client_has(c, SMTP_CAP_REQUIRETLS)))
 		return refuse_policy(c, SMTP_REFUSAL_REQUIRETLS,
-		    SMTP_OUTCOME_BOUNCED, ENHANCED(5, 7, 30), "REQUIRETLS "
-		    "support required, but was not offered by host %s", c->peer);
+		    SMTP_OUTCOME_BOUNCED, ENHANCED(5, 7, 30),
+		    "REQUIRETLS "
+		    "support required, but was not offered by host %s",
+		    c->peer);
 	c->state = STATE_READY;
 	c->ops->ready(c, c->arg);
 	return 0;
@@ -292,8 +297,10 @@ on_starttls(struct smtp_client *c)
 	if (c->starttls == SMTP_STARTTLS_MUST) {
 		/* Whatever the digits say: a server that is mended later gets it. */
 		refuse_policy(c, SMTP_REFUSAL_TLS, SMTP_OUTCOME_DEFERRED,
-		    enhanced_with_class(dsn, 4), "TLS is required, but host "
-		    "%s refused to start TLS: ", c->peer);
+		    enhanced_with_class(dsn, 4),
+		    "TLS is required, but host "
+		    "%s refused to start TLS: ",
+		    c->peer);
 		smtp_reply_put_text(&c->text, &c->reply);
 		c->refused.text = buf_view(&c->text);
 		return PK_EPROTO;

@@ -152,9 +152,11 @@ put_mail(struct smtp_client *c, const struct smtp_txn *t)
 	buf_put_char(c->out, '>');
 	if (t->size > 0 && smtp_client_has(c, SMTP_CAP_SIZE))
 		buf_printf(c->out, " SIZE=%llu", (unsigned long long)t->size);
-	if (t->body == SMTP_BODY_BINARYMIME && smtp_client_has(c, SMTP_CAP_BINARYMIME))
+	if (t->body == SMTP_BODY_BINARYMIME &&
+	    smtp_client_has(c, SMTP_CAP_BINARYMIME))
 		buf_put_str(c->out, " BODY=BINARYMIME");
-	else if (t->body == SMTP_BODY_8BITMIME && smtp_client_has(c, SMTP_CAP_8BITMIME))
+	else if (t->body == SMTP_BODY_8BITMIME &&
+	    smtp_client_has(c, SMTP_CAP_8BITMIME))
 		buf_put_str(c->out, " BODY=8BITMIME");
 	if (t->smtputf8 && smtp_client_has(c, SMTP_CAP_SMTPUTF8))
 		buf_put_str(c->out, " SMTPUTF8");

@@ -38,7 +38,8 @@ put_name(struct buf *b, const X509_NAME *name)
 	    X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0) {
 		n = BIO_get_mem_data(bio, &p);
 		if (n > 0)
-			put_printable(b, view_head(view_of(p, (size_t)n), TEXT_MAX));
+			put_printable(
+			    b, view_head(view_of(p, (size_t)n), TEXT_MAX));
 	}
 	BIO_free(bio);
 }
@@ -84,7 +85,8 @@ put_hash(struct buf *b, const unsigned char *der, int len)
 	unsigned n = 0, i;
 
 	if (der == NULL || len <= 0 ||
-	    EVP_Digest(der, (size_t)len, hash, &n, tls_library()->sha256, NULL) != 1)
+	    EVP_Digest(
+		der, (size_t)len, hash, &n, tls_library()->sha256, NULL) != 1)
 		return;
 	for (i = 0; i < n; i++)
 		buf_printf(b, i == 0 ? "%02X" : ":%02X", hash[i]);

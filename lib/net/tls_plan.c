@@ -282,21 +282,25 @@ plan_names(struct tls_plan *p, const struct tls_plan_input *in)
 	else
 		names_add(p, in, view_str(fallback), ":, \t");
 	if (p->nnames == 0)
-		refuse(p, "client TLS configuration problem: level %s has no "
-		    "name to look for", tls_policy_level_name(p->level));
+		refuse(p,
+		    "client TLS configuration problem: level %s has no "
+		    "name to look for",
+		    tls_policy_level_name(p->level));
 }
 
 static void
 plan_fingerprints(struct tls_plan *p, const struct tls_plan_input *in)
 {
 	struct view list = view_str(in->policy->match != NULL ?
-	    in->policy->match : in->conf->smtp_tls_fingerprint_cert_match);
+		in->policy->match :
+		in->conf->smtp_tls_fingerprint_cert_match);
 	struct view word;
 
 	while (view_next(&list, "|, \t", &word))
 		string_add(&p->fingerprints, &p->nfingerprints, view_dup(word));
 	if (p->nfingerprints == 0)
-		refuse(p, "client TLS configuration problem: level fingerprint "
+		refuse(p,
+		    "client TLS configuration problem: level fingerprint "
 		    "has no fingerprint to look for");
 }
 
@@ -315,7 +319,8 @@ plan_requiretls(struct tls_plan *p, const struct tls_plan_input *in)
 	records_free(p->tlsa, p->ntlsa);
 	p->tlsa = NULL;
 	p->ntlsa = 0;
-	names_add(p, in, view_str(in->conf->smtp_tls_secure_cert_match), ":, \t");
+	names_add(
+	    p, in, view_str(in->conf->smtp_tls_secure_cert_match), ":, \t");
 	if (!in->mx || in->mx_secure)
 		name_add(p, in->host);
 }
@@ -366,18 +371,20 @@ plan_dane(struct tls_plan *p, const struct tls_plan_input *in)
 	if (!tls_plan_wants_dane(in) || d == NULL ||
 	    d->state == TLS_DANE_ABSENT) {
 		if (dane_only(in))
-			refuse(p, d == NULL || !d->signed_host ?
-			    "TLSA lookup for %s:%u: non DNSSEC destination" :
-			    "no TLSA records found for %s:%u", in->host,
-			    in->port);
+			refuse(p,
+			    d == NULL || !d->signed_host ?
+				"TLSA lookup for %s:%u: non DNSSEC "
+				"destination" :
+				"no TLSA records found for %s:%u",
+			    in->host, in->port);
 		return;
 	}
 	if (d->state != TLS_DANE_PRESENT) {
 		refuse(p, "TLSA lookup error for %s:%u", in->host, in->port);
 		return;
 	}
-	if (d->nusable == 0 || (in->mx && !in->mx_secure &&
-	    strcmp(insecure, "encrypt") == 0)) {
+	if (d->nusable == 0 ||
+	    (in->mx && !in->mx_secure && strcmp(insecure, "encrypt") == 0)) {
 		p->level = TLS_POLICY_ENCRYPT;
 		if (dane_only(in))
 			refuse(p, "TLSA records for %s:%u are unusable",
@@ -412,7 +419,8 @@ static void
 plan_sni(struct tls_plan *p, const struct tls_plan_input *in)
 {
 	const char *s = in->policy->servername != NULL ?
-	    in->policy->servername : in->conf->smtp_tls_servername;
+	    in->policy->servername :
+	    in->conf->smtp_tls_servername;
 	struct domain_literal lit;
 
 	if (strcmp(s, "hostname") == 0)
@@ -461,8 +469,8 @@ plan_key(struct tls_plan *p)
 		buf_printf(&b, " tlsa=%u.%u.%u.", p->tlsa[i].usage,
 		    p->tlsa[i].selector, p->tlsa[i].matching);
 		for (k = 0; k < p->tlsa[i].data.len; k++)
-			buf_printf(&b, "%02x",
-			    (unsigned char)p->tlsa[i].data.p[k]);
+			buf_printf(
+			    &b, "%02x", (unsigned char)p->tlsa[i].data.p[k]);
 	}
 	/* It would stand for another one's trust: no connection is shared. */
 	if (buf_error(&b) != 0)

@@ -51,8 +51,8 @@ tls_policy_init(struct tls_policy *p, const struct conf *conf)
 {
 	memset(p, 0, sizeof(*p));
 	/* params.def has the same words. */
-	if (tls_policy_level_parse(view_str(conf->smtp_tls_security_level),
-		&p->level) != 0)
+	if (tls_policy_level_parse(
+		view_str(conf->smtp_tls_security_level), &p->level) != 0)
 		log_panic("smtp_tls_security_level: %s",
 		    conf->smtp_tls_security_level);
 }
@@ -108,8 +108,8 @@ static int
 take_value(char **to, struct view name, struct view value, struct buf *why)
 {
 	if (*to != NULL)
-		return bad(why, "attribute \"%.*s\" is given twice",
-		    VIEW_ARG(name));
+		return bad(
+		    why, "attribute \"%.*s\" is given twice", VIEW_ARG(name));
 	*to = view_dup(value);
 	return 0;
 }
@@ -131,8 +131,10 @@ take_attribute(struct tls_policy *p, struct view name, struct view value,
 		    VIEW_ARG(name));
 	if (view_caseeq(name, VIEW("match"))) {
 		if (!takes_match(p->level))
-			return bad(why, "attribute \"match\" means nothing at "
-			    "level %s", level_names[p->level]);
+			return bad(why,
+			    "attribute \"match\" means nothing at "
+			    "level %s",
+			    level_names[p->level]);
 		add_match(p, value);
 		return 0;
 	}
@@ -140,8 +142,10 @@ take_attribute(struct tls_policy *p, struct view name, struct view value,
 		return take_value(&p->protocols, name, value, why);
 	if (view_caseeq(name, VIEW("ciphers"))) {
 		if (!is_grade(value))
-			return bad(why, "\"%.*s\" is no grade of ciphers: "
-			    "high, medium, null", VIEW_ARG(value));
+			return bad(why,
+			    "\"%.*s\" is no grade of ciphers: "
+			    "high, medium, null",
+			    VIEW_ARG(value));
 		return take_value(&p->ciphers, name, value, why);
 	}
 	if (view_caseeq(name, VIEW("exclude")))
@@ -179,8 +183,8 @@ tls_policy_parse(struct tls_policy *p, struct view row, struct buf *why)
 	memset(&new, 0, sizeof(new));
 	if (!view_next(&row, ", \t\r\n", &word) ||
 	    tls_policy_level_parse(word, &new.level) != 0)
-		return bad(why, "\"%.*s\" is no security level",
-		    VIEW_ARG(word));
+		return bad(
+		    why, "\"%.*s\" is no security level", VIEW_ARG(word));
 	rc = parse_attributes(&new, row, why);
 	if (rc != 0) {
 		tls_policy_fini(&new);
