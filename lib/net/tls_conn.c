@@ -29,6 +29,12 @@
 /* Written at a call: other connections get their turn. */
 #define WRITE_TURN_MAX	(16 * RECORD_MAX)
 #define ERROR_MAX	500
+/*
+ * What a client may send before its handshake is done: hellos and a chain of
+ * certificates. OpenSSL alone would keep 128 KiB of a ClientHello, and a
+ * stranger has 64 KiB in all (A7; smtpd/transaction.h).
+ */
+#define HANDSHAKE_MAX	18432
 
 TAILQ_HEAD(conns, tls_conn);
 
@@ -54,7 +60,18 @@ socket_read(BIO *bio, char *p, int n)
 		BIO_set_retry_read(bio);
 		return -1;
 	}
+	if (t->is_server && !t->established) {
+		if (t->handshake_bytes == HANDSHAKE_MAX) {
+			tls_conn_set_error(t, "the handshake is too long");
+			t->error_no = EPROTO;
+			return -1;
+		}
+		if ((size_t)n > HANDSHAKE_MAX - t->handshake_bytes)
+			n = (int)(HANDSHAKE_MAX - t->handshake_bytes);
+	}
 	got = read(t->fd, p, (size_t)n);
+	if (got > 0 && !t->established)
+		t->handshake_bytes += (size_t)got;
 	if (got == -1 && (errno == EAGAIN || errno == EINTR)) {
 		t->drained = errno == EAGAIN;
 		BIO_set_retry_read(bio);

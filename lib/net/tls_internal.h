@@ -208,6 +208,7 @@ struct tls_wanted;		/* a copy of struct tls_expect, until the handshake is done 
 struct tls_conn {
 	SSL		*ssl;		/* NULL: no context, the handshake fails */
 	int		fd;
+	size_t		handshake_bytes;	/* read before it was done */
 	bool		is_server;
 	bool		established;
 	bool		failed, ended;

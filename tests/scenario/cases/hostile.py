@@ -305,3 +305,31 @@ def test_A9_ten_thousand_slow_clients():
         assert cost <= BOUND_KB
         # The crowd's own bytes take time of the same cores; a queue behind it would be seconds.
         assert ratio < 8 and during[-1] < 5000, (ratio, during[-1])
+
+
+# ---- a handshake that promises much ----
+
+def test_A7_a_giant_client_hello():
+    """OpenSSL alone keeps 128 KiB of one."""
+    hello = b"\x01" + (131000).to_bytes(3, "big") + b"\x03\x03" + b"r" * 15994
+    record = b"\x16\x03\x01\x3e\x80"
+    count = 100
+    with TlsSuite({**STRANGER, "smtpd_workers": "1"}) as s:
+        pid = s.pid_of("smtpd")[0]
+        for records in (0, 1, 7):
+            before, clients = dirty_kb(pid), []
+            for _ in range(count):
+                c = s.client()
+                c.ehlo()
+                c.expect(220, "STARTTLS")
+                push(c, record + hello + (record + b"r" * 16000) * records, 0.1)
+                clients.append(c)
+            time.sleep(0.5)
+            cost = (dirty_kb(pid) - before) / count
+            print("  %d bytes: %.1f KiB a client" % ((records + 1) * 16000, cost))
+            for c in clients:
+                assert records == 0 or c.closed()
+                c.close()
+            assert cost <= BOUND_KB, cost
+        s.wait_log("SSL_accept error from .*: the handshake is too long")
+        s.secure().close()
