@@ -99,19 +99,21 @@ test_sample(void **state)
 	buf_fini(&text);
 }
 
-/* ".It Cm name" for every row, in the page and nothing else. */
+/* ".It Cm name" for every row, in the section and nothing else. */
 static void
 test_manual(void **state)
 {
 	struct view rest, line, name;
 	struct buf page;
+	bool inside = false;
 	size_t i = 0;
 
 	(void)state;
 	read_source("man/postkeep.conf.5", &page);
 	rest = buf_view(&page);
 	while (view_next(&rest, "\n", &line)) {
-		if (!view_starts(line, VIEW(".It Cm ")))
+		inside |= view_eq(line, VIEW(".Sh PARAMETERS"));
+		if (!inside || !view_starts(line, VIEW(".It Cm ")))
 			continue;
 		line = view_from(line, 7);
 		assert_true(view_next(&line, " ", &name));
