@@ -242,13 +242,19 @@ def test_next_mx_when_a_certificate_does_not_fit():
     with World() as w:
         bad, good = w.sink(10, w.cert("wrong.test")), w.sink(11, w.cert("mx2.far.test"))
         s = w.start({"far.test": mx("@", "mx1", "mx2") + [host("mx1", 10), host("mx2", 11)]},
-                    smtp_tls_security_level="verify")
-        s.send("x@far.test", HELLO)
+                    smtp_tls_security_level="verify", smtp_connection_cache_time_limit="0")
+        qid = s.send("x@far.test", HELLO)
         wait_for("mail at the second MX", lambda: good.messages)
         assert not any(c.startswith("MAIL") for c in bad.commands)
         s.wait_log("Trusted TLS connection established to mx1")
         s.wait_log("Verified TLS connection established to mx2")
-        s.wait_log("tls=Verified, protocol=TLSv1.3, cipher=")
+        s.wait_log(qid + ": tls=Verified, protocol=TLSv1.3, cipher=")
+        assert "tls=Verified, protocol=TLSv1.3" in s.adminctl("trace", qid).stdout
+        bad.tls, good.tls = None, None
+        qid = s.send("x@far.test", HELLO)
+        w.deferred(qid, "TLS is required, but was not offered by host mx2")
+        assert "TLS is required, but was not offered" in \
+            s.adminctl("queue", "why", "far.test").stdout
 
 
 def test_reuse_and_resumption():
