@@ -377,3 +377,42 @@ def test_mail_for_accounts():
                                ("alice%example.org@example.org", 550)):
                 got = c.cmd("RCPT TO:<%s>" % rcpt)
                 assert got[0] == code, (rcpt, got)
+
+
+def test_reload_to_other_sources():
+    """Other sources need another authd: it comes by itself, and sessions live on."""
+    with Suite(conf=dict(CLEAR, auth_client_failure_limit="0",
+                         auth_account_failure_limit="0")) as s:
+        s.admin_import("\n".join(records(1)))
+        t = Talk(s.port)
+        assert Talk(s.port).plain("user000000@example.test", "secret0")[0] == 235
+        path = s.write("users", "bob@example.test:{SSHA512}vULKAH1vgkywqqBijCoF4g3McFG8NpQvajbfa/"
+                       "yrV7efEjbQG2IYXcrqq7eKe8rziEBlhjEvlGe5BGg9WQVVTAEWduA=::::::\n")
+        s.write_conf(auth_sources="passwd-file:%s, accounts" % path)
+        before = s.pid_of("authd")
+        assert s.postkeep("reload").returncode == 0
+        wait_for("another authd", lambda: s.pid_of("authd") and s.pid_of("authd") != before)
+        wait_for("bob", lambda: Talk(s.port).plain("bob@example.test", "correct horse")[0] == 235)
+        assert t.plain("user000000@example.test", "secret0")[0] == 235
+        # A file that is replaced is read again.
+        s.write("users", "carol@example.test:{PLAIN}x::::::\n")
+        wait_for("carol", lambda: Talk(s.port).plain("carol@example.test", "x")[0] == 235)
+        assert Talk(s.port).plain("bob@example.test", "correct horse")[0] == 535
+
+
+def test_A15_failures_are_answered_late_and_alike():
+    with Suite(conf=dict(CLEAR, auth_failure_delay="1s")) as s:
+        s.admin_import("\n".join(records(1)))
+        answers = set()
+        for user, password in (("user000000@example.test", "wrong"), ("nobody@example.test", "x"),
+                               ("no body", "x")):
+            t = Talk(s.port)
+            start = time.monotonic()
+            code, text = t.plain(user, password)
+            answers.add((code, tuple(text)))
+            took = time.monotonic() - start
+            assert 1 <= took < 3.5, (user, took)
+        assert len(answers) == 1, answers
+        start = time.monotonic()
+        assert Talk(s.port).plain("user000000@example.test", "secret0")[0] == 235
+        assert time.monotonic() - start < 1
