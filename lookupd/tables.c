@@ -259,16 +259,15 @@ tables_free(struct tables **t)
 	*t = NULL;
 }
 
-static struct entry *
-ready_entry(struct tables *t, struct view spec)
+/* NULL: another process has it, or it cannot be opened now. */
+static struct table *
+ready_table(struct entry *e, struct view spec)
 {
-	struct entry *e = map_get(t->entries, spec);
-
 	if (e == NULL || e->outside)
 		return NULL;
 	if (e->table == NULL && clock_mono_ms() >= e->retry_ms)
 		open_entry(e, spec);
-	return e->table != NULL ? e : NULL;
+	return e->table;
 }
 
 bool
@@ -281,15 +280,13 @@ int
 tables_get(struct tables *t, struct view spec, struct view key, struct buf *value_r)
 {
 	struct entry *e = map_get(t->entries, spec);
+	struct table *table = ready_table(e, spec);
 
-	if (e != NULL && e->outside) {
-		e->lookups++;
-		return tables_get_outside(t, spec, key, value_r);
-	}
-	if ((e = ready_entry(t, spec)) == NULL)
+	if (table == NULL && (e == NULL || !e->outside))
 		return PK_ETEMP;
 	e->lookups++;
-	return table_get(e->table, key, value_r);
+	return table != NULL ? table_get(table, key, value_r) :
+	    tables_get_outside(t, spec, key, value_r);
 }
 
 /* ---- those of other processes ---- */
@@ -337,9 +334,9 @@ tables_pending(const struct tables *t)
 bool
 tables_is_pattern(struct tables *t, struct view spec)
 {
-	struct entry *e = ready_entry(t, spec);
+	const struct table *table = ready_table(map_get(t->entries, spec), spec);
 
-	return e != NULL && table_is_pattern(e->table);
+	return table != NULL && table_is_pattern(table);
 }
 
 void
