@@ -181,6 +181,8 @@ static const struct {
 	{ "lookupd_workers",	0 },
 	{ "authd_workers",	0 },
 	{ "auth_hash_threads",	R(authd) },
+	/* Counters are kept by these: workers with others would not meet in them. */
+	{ "smtpd_client_ipv",	R_ACCEPTORS | R(authd) },
 	/* Read before the confinement. */
 	{ "smtpd_tls_CAfile",	R_ACCEPTORS },
 	{ "smtpd_tls_CApath",	R_ACCEPTORS },
