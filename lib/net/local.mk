@@ -14,10 +14,12 @@ lib_net_libnet_a_SOURCES = \
 	lib/net/stream.c \
 	lib/net/stream.h \
 	lib/net/tls.h \
+	lib/net/tls_bio.c \
 	lib/net/tls_chain.c \
 	lib/net/tls_client.c \
 	lib/net/tls_conn.c \
 	lib/net/tls_facts.c \
+	lib/net/tls_hello.c \
 	lib/net/tls_internal.h \
 	lib/net/tls_keys.c \
 	lib/net/tls_params.c \

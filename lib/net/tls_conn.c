@@ -9,18 +9,13 @@
  * again. A connection that is given up meanwhile has its fibre run to its
  * end first, with nothing more said to the peer: otherwise what lies on its
  * stack would never be freed. Fibres are bounded; who finds none waits.
- *
- * The socket is read as far ahead as a record is long, and not asked again
- * after it gave less than there was room for: epoll will say.
+ * The socket under it is tls_bio.c's.
  */
-#include <sys/socket.h>
-
 #include <openssl/async.h>
 #include <openssl/err.h>
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "net/tls_internal.h"
@@ -28,13 +23,13 @@
 #define RECORD_MAX	16384	/* RFC 8446 5.1 */
 /* Written at a call: other connections get their turn. */
 #define WRITE_TURN_MAX	(16 * RECORD_MAX)
-#define ERROR_MAX	500
 /*
- * What a client may send before its handshake is done: hellos and a chain of
- * certificates. OpenSSL alone would keep 128 KiB of a ClientHello, and a
- * stranger has 64 KiB in all (A7; smtpd/transaction.h).
+ * Taken from the socket at a call beyond what the caller asked for. Records
+ * that carry no byte for him (KeyUpdate, 27 bytes each and a key derivation)
+ * would hold the loop for as long as a peer sends them.
  */
-#define HANDSHAKE_MAX	18432
+#define READ_TURN_MORE	(RECORD_MAX + 1024)
+#define ERROR_MAX	500
 
 TAILQ_HEAD(conns, tls_conn);
 
@@ -44,102 +39,6 @@ static struct conns waiting = TAILQ_HEAD_INITIALIZER(waiting);
 
 static void	wake_waiting(void *arg);
 static struct loop_deferred wake_later = { .fn = wake_waiting };
-
-/* ---- the socket under OpenSSL ---- */
-
-static int
-socket_read(BIO *bio, char *p, int n)
-{
-	struct tls_conn *t = BIO_get_data(bio);
-	ssize_t got;
-
-	BIO_clear_retry_flags(bio);
-	if (t->muted)
-		return -1;
-	if (t->drained) {
-		BIO_set_retry_read(bio);
-		return -1;
-	}
-	if (t->is_server && !t->established) {
-		if (t->handshake_bytes == HANDSHAKE_MAX) {
-			tls_conn_set_error(t, "the handshake is too long");
-			t->error_no = EPROTO;
-			return -1;
-		}
-		if ((size_t)n > HANDSHAKE_MAX - t->handshake_bytes)
-			n = (int)(HANDSHAKE_MAX - t->handshake_bytes);
-	}
-	got = read(t->fd, p, (size_t)n);
-	if (got > 0 && !t->established)
-		t->handshake_bytes += (size_t)got;
-	if (got == -1 && (errno == EAGAIN || errno == EINTR)) {
-		t->drained = errno == EAGAIN;
-		BIO_set_retry_read(bio);
-		return -1;
-	}
-	if (got == -1)
-		t->error_no = errno;
-	else if (got == 0)
-		t->eof = true;
-	else
-		t->drained = got < n;
-	return (int)got;
-}
-
-static int
-socket_write(BIO *bio, const char *p, int n)
-{
-	struct tls_conn *t = BIO_get_data(bio);
-	ssize_t sent;
-
-	BIO_clear_retry_flags(bio);
-	if (t->muted)
-		return n;
-	sent = send(t->fd, p, (size_t)n, MSG_NOSIGNAL);
-	if (sent == -1 && (errno == EAGAIN || errno == EINTR))
-		BIO_set_retry_write(bio);
-	else if (sent == -1)
-		t->error_no = errno;
-	return (int)sent;
-}
-
-static long
-socket_ctrl(BIO *bio, int command, long number, void *p)
-{
-	(void)bio;
-	(void)number;
-	(void)p;
-	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP;
-}
-
-static int
-socket_create(BIO *bio)
-{
-	BIO_set_init(bio, 1);
-	return 1;
-}
-
-static BIO *
-socket_bio(struct tls_conn *t)
-{
-	static BIO_METHOD *method;
-	BIO *bio;
-
-	if (method == NULL) {
-		method = BIO_meth_new(
-		    BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
-		if (method == NULL)
-			return NULL;
-		BIO_meth_set_read(method, socket_read);
-		BIO_meth_set_write(method, socket_write);
-		BIO_meth_set_ctrl(method, socket_ctrl);
-		BIO_meth_set_create(method, socket_create);
-	}
-	bio = BIO_new(method);
-	if (bio != NULL)
-		BIO_set_data(bio, t);
-	return bio;
-}
 
 /* ---- life ---- */
 
@@ -188,7 +87,7 @@ conn_new(SSL_CTX *ctx, int fd, void (*wake)(void *arg), void *arg)
 	if (ctx == NULL)
 		return t;
 	t->ssl = SSL_new(ctx);
-	bio = t->ssl != NULL ? socket_bio(t) : NULL;
+	bio = t->ssl != NULL ? tls_bio_new(t) : NULL;
 	if (bio == NULL) {
 		tls_conn_set_error(t, "OpenSSL: no memory");
 		SSL_free(t->ssl);
@@ -454,8 +353,9 @@ tls_conn_sign(struct tls_signer *s, uint64_t number, unsigned scheme,
 /* ---- the handshake ---- */
 
 static void
-begin_call(struct tls_conn *t)
+begin_call(struct tls_conn *t, size_t wanted)
 {
+	t->room = wanted + READ_TURN_MORE;
 	t->drained = false;
 	t->blocked = false;
 	t->wants_write = false;
@@ -567,7 +467,7 @@ tls_conn_handshake(struct tls_conn *t)
 	}
 	if ((t->paused && !t->sign.done) || t->waiting)
 		return TLS_WANT_KEY;
-	begin_call(t);
+	begin_call(t, 0);
 	t->paused = false;
 	ret = run_handshake(t);
 	if (ret == 1)
@@ -621,7 +521,7 @@ tls_conn_read(struct tls_conn *t, void *p, size_t n)
 		errno = EPROTO;
 		return -1;
 	}
-	begin_call(t);
+	begin_call(t, n);
 	while (got < n && !t->blocked && !t->failed && !t->ended) {
 		/* Nothing is here or on the way: spares OpenSSL a buffer. */
 		if (t->drained && SSL_has_pending(t->ssl) == 0)
@@ -712,7 +612,7 @@ tls_conn_writev(struct tls_conn *t, const struct iovec *iov, int niov)
 		return -1;
 	}
 	if (!t->failed)
-		begin_call(t);
+		begin_call(t, 0);
 	while (!t->failed && total < WRITE_TURN_MAX) {
 		bytes = next_record(iov, niov, total, piece);
 		if (bytes.len == 0)
@@ -753,7 +653,7 @@ tls_conn_shutdown(struct tls_conn *t)
 {
 	if (!t->established || t->failed)
 		return;
-	begin_call(t);
+	begin_call(t, 0);
 	(void)SSL_shutdown(t->ssl);
 	ERR_clear_error();
 }

@@ -199,6 +199,29 @@ SSL_SESSION *tls_sessions_take(struct tls_sessions *s, const char *key, enum tls
 size_t	tls_sessions_count(const struct tls_sessions *s);
 struct tls_sessions *tls_client_sessions(const struct tls_client *c);
 
+/* ---- tls_hello.c: what a client may say before anything is encrypted ---- */
+
+/*
+ * OpenSSL has room for as much from the beginning. A hello with a key share
+ * of each kind, post-quantum ones too, has a quarter of it; so has a chain of
+ * a client certificate.
+ */
+#define TLS_HELLO_MAX	16384
+
+/* A walk over records and messages; all zero at the first byte. */
+struct tls_hello {
+	bool		over;
+	uint8_t		record[5], message[4];	/* headers */
+	uint8_t		record_have, message_have;
+	size_t		record_left, message_left;
+};
+
+/*
+ * The next bytes of the wire; false: a handshake message in clear says that it
+ * is longer than TLS_HELLO_MAX. is_12: TLS 1.2 has been agreed on.
+ */
+bool	tls_hello_passes(struct tls_hello *h, bool is_12, const void *bytes, size_t n);
+
 /* ---- tls_conn.c ---- */
 
 #define TLS_FRESH_MAX	2
@@ -221,6 +244,8 @@ struct tls_conn {
 	bool		paused;		/* within SSL_do_handshake, for a signature */
 	int		error_no;	/* of the socket */
 	size_t		write_owed;	/* bytes of a record that is not out yet */
+	size_t		room;		/* bytes that this call may take from the socket */
+	struct tls_hello hello;		/* server, until the handshake is done */
 	enum tls_trust	trust;
 	struct tls_server *server;
 	struct tls_client *client;
@@ -235,6 +260,9 @@ struct tls_conn {
 	struct tls_sign	sign;
 	TAILQ_ENTRY(tls_conn) link;	/* of those that wait for a fibre */
 };
+
+/* tls_bio.c; owned by the SSL that it is given to. NULL: no memory. */
+BIO	*tls_bio_new(struct tls_conn *t);
 
 struct tls_conn *tls_conn_of(const SSL *ssl);
 /*

@@ -284,6 +284,8 @@ set_callbacks(const struct tls_server *s, SSL_CTX *ctx)
 		(s->require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 	    on_verify);
 	SSL_CTX_set_verify_depth(ctx, s->depth);
+	/* OpenSSL's 100 KiB are more than a stranger may hold (A7). */
+	SSL_CTX_set_max_cert_list(ctx, TLS_HELLO_MAX);
 	SSL_CTX_set1_cert_store(ctx, s->trust);
 	if (s->ca_names != NULL)
 		SSL_CTX_set_client_CA_list(ctx, SSL_dup_CA_list(s->ca_names));

@@ -6,6 +6,7 @@ import resource
 import socket
 import ssl
 import statistics
+import struct
 import threading
 import time
 
@@ -118,11 +119,11 @@ ATTACKS = [tiny_chunks, giant_line, giant_header_line, large_content, content_an
            records_of_a_byte]
 
 
-def attack(how, versions):
+def attack(how, versions, conf=None):
     """KiB a connection that `how` brings the worker to hold."""
     count = 60
     with TlsSuite({**STRANGER, "smtpd_workers": "1", "smtpd_recipient_limit": "100000",
-                   "message_size_limit": "50000000"}) as s:
+                   "message_size_limit": "50000000", **(conf or {})}) as s:
         pid = s.pid_of("smtpd")[0]
         ctx = context(**versions) if versions is not None else None
 
@@ -150,10 +151,86 @@ def attack(how, versions):
         return cost
 
 
-def bounded(versions, name):
+# ---- the same before anything is encrypted: handshakes that never end ----
+
+def record(body, kind=22):
+    return struct.pack(">BHH", kind, 0x0303, len(body)) + body
+
+
+def endless(first, size):
+    """A handshake message that says it is size long, and all of it but the last byte."""
+    data = first[:1] + size.to_bytes(3, "big") + first[1:]
+    data += b"x" * (size + 3 - len(data))
+    return b"".join(record(data[i:i + 16000]) for i in range(0, len(data), 16000))
+
+
+def a_hello(groups=b"\x00\x17", share=b"", name=b"\x00\x2b\x00\x03\x02\x03\x04"):
+    """A ClientHello of TLS 1.3 with these groups and key shares."""
+    def ext(number, body):
+        return struct.pack(">HH", number, len(body)) + body
+    exts = name + ext(10, struct.pack(">H", len(groups)) + groups) + \
+        ext(13, b"\x00\x04\x04\x03\x08\x04") + ext(51, struct.pack(">H", len(share)) + share)
+    body = b"\x03\x03" + b"r" * 32 + b"\x00" + b"\x00\x04\x13\x01\xc0\x2b" + \
+        b"\x01\x00" + struct.pack(">H", len(exts)) + exts
+    return record(b"\x01" + len(body).to_bytes(3, "big") + body)
+
+
+def starttls(c):
+    c.ehlo()
+    c.expect(220, "STARTTLS")
+
+
+def a_byte_of_hello(c):
+    starttls(c)
+    c.raw(b"\x16")
+
+
+def half_a_hello(c):
+    starttls(c)
+    c.raw(b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03" + b"x" * 16000)
+
+
+def huge_hello(c):
+    starttls(c)
+    push(c, endless(b"\x01\x03\x03", 131000))
+
+
+def claimed_hello(c):
+    """So long, it says, and sends as much of it as one may."""
+    starttls(c)
+    push(c, endless(b"\x01\x03\x03", 131000)[:18000])
+
+
+def huge_second_hello(c):
+    """Behind a HelloRetryRequest."""
+    starttls(c)
+    c.raw(a_hello())
+    c.s.settimeout(5)
+    assert c.s.recv(5)[0] == 22
+    push(c, record(b"\x01", 20) + endless(b"\x01\x03\x03", 131000))
+
+
+def huge_certificate(c):
+    """In TLS 1.2, where it comes in clear."""
+    starttls(c)
+    c.raw(a_hello(name=b""))
+    c.s.settimeout(5)
+    assert c.s.recv(5)[0] == 22
+    push(c, endless(b"\x0b\x01\x90\x00", 102000))
+
+
+def half_a_certificate(c):
+    starttls(c)
+    c.raw(a_hello(name=b""))
+    c.s.settimeout(5)
+    assert c.s.recv(5)[0] == 22
+    push(c, endless(b"\x0b\x00\x3f\x00", 16300))
+
+
+def bounded(versions, name, attacks=ATTACKS, conf=None):
     worst = {}
-    for how in ATTACKS:
-        worst[how.__name__] = attack(how, versions)
+    for how in attacks:
+        worst[how.__name__] = attack(how, versions, conf)
         print("  %-10s %-28s %6.1f KiB a client" % (name, how.__name__, worst[how.__name__]))
     over = {k: round(v, 1) for k, v in worst.items() if v > BOUND_KB}
     assert not over, "%s: over %d KiB: %s" % (name, BOUND_KB, over)
@@ -169,6 +246,11 @@ def test_A7_memory_of_a_stranger_over_tls_1_2():
 
 def test_A7_memory_of_a_stranger_over_tls_1_3():
     bounded(TLS13, "TLS 1.3")
+
+
+def test_A7_memory_of_a_stranger_in_a_handshake():
+    bounded(None, "handshake", [a_byte_of_hello, half_a_hello, huge_hello, claimed_hello,
+                                huge_second_hello, half_a_certificate, huge_certificate], {"smtpd_tls_ask_ccert": "yes"})
 
 
 # ---- A9: ten thousand of them, and one who behaves ----

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/net/tls_rig.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "net/stream.h"
+#include "net/tls_internal.h"
 
 static void
 read_all(struct tls_conn *t, char *to, size_t n)
@@ -393,6 +395,117 @@ test_garbage(void **state)
 	rig_bench_fini(&b);
 }
 
+/* Records with these bytes, n at a time. */
+static bool
+passes(const char *bytes, size_t len, bool is_12, size_t piece)
+{
+	struct tls_hello h;
+	size_t i, n;
+
+	memset(&h, 0, sizeof(h));
+	for (i = 0; i < len; i += n) {
+		n = len - i < piece ? len - i : piece;
+		if (!tls_hello_passes(&h, is_12, bytes + i, n))
+			return false;
+	}
+	return true;
+}
+
+#define HELLO(size)	"\x16\x03\x01\x00\x06\x01" size "ab"
+#define CCS		"\x14\x03\x03\x00\x01\x01"
+#define LONGEST		"\x00\x40\x00"
+#define LONGER		"\x00\x40\x01"
+#define ROW(b)		b, sizeof(b) - 1
+
+static void
+test_A7_length_of_a_hello(void **state)
+{
+	static const struct {
+		const char	*name, *bytes;
+		size_t		 len;
+		bool		 passes, passes_12;
+	} rows[] = {
+		{ "longest", ROW(HELLO(LONGEST)), true, true },
+		{ "longer", ROW(HELLO(LONGER)), false, false },
+		{ "OpenSSL's longest", ROW(HELLO("\x02\x01\x3c")), false, false },
+		{ "greatest", ROW(HELLO("\xff\xff\xff")), false, false },
+		/* Two messages in a record, and one header over three. */
+		{ "second", ROW("\x16\x03\x01\x00\x0a\x01\x00\x00\x02xy\x01" LONGER),
+		    false, false },
+		{ "parted", ROW("\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x00"
+		    "\x16\x03\x01\x00\x03" LONGER), false, false },
+		{ "parted, longest", ROW("\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x03"
+		    LONGEST), true, true },
+		/* Behind it everything is encrypted in TLS 1.2, a second hello comes in 1.3. */
+		{ "change of cipher", ROW(CCS HELLO(LONGER)), false, true },
+		{ "encrypted", ROW("\x17\x03\x03\x00\x04\x01\xff\xff\xff"), true, true },
+		{ "alert", ROW("\x15\x03\x03\x00\x04\x01\xff\xff\xff"), true, true },
+	};
+	size_t i, piece;
+
+	(void)state;
+	for (i = 0; i < NELEMS(rows); i++) {
+		for (piece = 1; piece <= rows[i].len; piece++) {
+			CHECK(rows[i].name, passes(rows[i].bytes, rows[i].len, false,
+			    piece) == rows[i].passes);
+			CHECK(rows[i].name, passes(rows[i].bytes, rows[i].len, true,
+			    piece) == rows[i].passes_12);
+		}
+	}
+}
+
+static size_t
+waiting_bytes(int fd)
+{
+	int n = 0;
+
+	assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+	return (size_t)n;
+}
+
+/* Records without a byte for us, as many as come, do not hold the loop. */
+static void
+test_A9_key_updates(void **state)
+{
+	enum { UPDATES = 4000 };
+	struct rig_stranger x;
+	struct rig_bench b;
+	unsigned calls = 0;
+	char in[100], *wire;
+	ssize_t n = -1;
+	BIO *mem;
+	long len;
+	int i;
+
+	(void)state;
+	rig_bench_init(&b, RIG_P256, "");
+	rig_stranger_init(&x);
+	rig_stranger_start(&x, b.server);
+	rig_stranger_shake(&b.rig, &x);
+	assert_int_equal(x.server.status, TLS_DONE);
+	mem = BIO_new(BIO_s_mem());
+	SSL_set0_wbio(x.ssl, mem);
+	for (i = 0; i < UPDATES; i++) {
+		assert_int_equal(SSL_key_update(x.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(x.ssl), 1);
+	}
+	assert_int_equal(SSL_write(x.ssl, "NOOP\r\n", 6), 6);
+	len = BIO_get_mem_data(mem, &wire);
+	assert_int_equal(write(x.fd, wire, (size_t)len), len);
+	while (n == -1 && waiting_bytes(x.server.fd) > 0) {
+		n = tls_conn_read(x.server.conn, in, sizeof(in));
+		assert_true(n != -1 || errno == EAGAIN);
+		/* What is left is in the socket, which says so. */
+		assert_false(n == -1 && tls_conn_pending(x.server.conn));
+		calls++;
+	}
+	assert_int_equal(n, 6);
+	assert_memory_equal(in, "NOOP\r\n", 6);
+	assert_true(calls >= (unsigned)len / 20000);
+	rig_stranger_fini(&x);
+	rig_bench_fini(&b);
+}
+
 /* ---- under a stream ---- */
 
 struct seen {
@@ -497,4 +610,5 @@ UNIT_MAIN(cmocka_unit_test(test_bytes_behind_the_handshake),
     cmocka_unit_test(test_partial_writes), cmocka_unit_test(test_ends),
     cmocka_unit_test(test_end_behind_bytes), cmocka_unit_test(test_write_to_nobody),
     cmocka_unit_test(test_handshake_bytewise), cmocka_unit_test(test_garbage),
-    cmocka_unit_test(test_stream))
+    cmocka_unit_test(test_A7_length_of_a_hello),
+    cmocka_unit_test(test_A9_key_updates), cmocka_unit_test(test_stream))
