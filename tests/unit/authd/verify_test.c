@@ -19,7 +19,7 @@
 static struct authd d;
 static struct conf *conf;
 static char *hash_of_secret;
-static unsigned finds, rehashes;
+static unsigned finds, rehashes, verifiers;
 static int find_result;
 static bool user_disabled;
 
@@ -56,7 +56,8 @@ fake_rehash(struct source *s, const char *login, const char *old_hash, const cha
 	(void)s;
 	if (strcmp(login, "old@x.test") == 0 && strcmp(old_hash, "{PLAIN}secret") == 0 &&
 	    password_verify(new_hash, VIEW("secret")) == 0)
-		__atomic_add_fetch(&rehashes, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(strncmp(new_hash, "{SCRAM-", 7) == 0 ? &verifiers : &rehashes,
+		    1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -349,11 +350,13 @@ test_upgrade(void **state)
 
 	(void)state;
 	configure("");
-	rehashes = 0;
+	rehashes = verifiers = 0;
 	assert_int_equal(ask("old", "secret"), VERIFY_OK);
 	for (i = 0; i < 100 && __atomic_load_n(&rehashes, __ATOMIC_RELAXED) == 0; i++)
 		loop_turn(d.loop, 20);
 	assert_int_equal(rehashes, 1);
+	/* Made first, while the hash is the one that the source is asked to replace. */
+	assert_int_equal(verifiers, 2);
 }
 
 /* ---- A15: time tells nothing ---- */
