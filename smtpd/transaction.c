@@ -170,6 +170,10 @@ memory_max(const struct session *s)
 	return rcpts + CONTENT_LEAST < most ? most - rcpts : CONTENT_LEAST;
 }
 
+/* A session goes on at half of what it paused at. */
+_Static_assert(SEGMENT_STREAM_BLOCK <= TRANSACTION_BACKLOG_STRANGER_TLS / 2 &&
+    SEGMENT_STREAM_BLOCK <= TRANSACTION_BACKLOG_STRANGER / 2, "a stream would stall");
+
 static void
 stream_writable(void *arg)
 {

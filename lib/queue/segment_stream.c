@@ -18,8 +18,7 @@
 #include "queue/segment_private.h"
 #include "sys/stats.h"
 
-/* Below the least backlog at which a session pauses, or it would wait for ever. */
-#define BLOCK_BYTES	(32U << 10)
+#define BLOCK_BYTES	SEGMENT_STREAM_BLOCK
 
 static const char zeros[RECORD_ALIGN];
 

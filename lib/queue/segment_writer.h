@@ -91,6 +91,11 @@ void	segment_writer_abandon(struct segment_writer *w, uint64_t cookie);
  * passes SEGMENT_STREAM_BACKLOG the session stops reading until `writable`.
  */
 #define SEGMENT_STREAM_BACKLOG	(256U << 10)
+/*
+ * Less than this waits for more before it is written: whoever pauses must go
+ * on with so much of a backlog, or would wait for ever.
+ */
+#define SEGMENT_STREAM_BLOCK	4096U
 struct segment_stream;
 struct segment_stream *segment_stream_begin(struct segment_writer *w,
 	    void (*writable)(void *arg), void *arg);
