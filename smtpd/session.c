@@ -409,7 +409,8 @@ settle(struct session *s)
 		too_many_errors(s);
 	if (s->w->draining)
 		say_shutdown(s, false);
-	if (!s->freed && !flush(s))
+	/* What a handshake waits for is tls_conn's matter. */
+	if (!s->freed && s->mode != SESSION_HANDSHAKE && !flush(s))
 		lost_connection(s);
 	if (!s->freed && s->mode == SESSION_CLOSING && s->out.len == 0)
 		s->freed = true;

@@ -45,6 +45,9 @@ failed(struct session *s, const char *why)
 	session_client(s, client, sizeof(client));
 	log_info("SSL_accept error from %s: %s", client, why);
 	stats_add(STATS_C_smtpd_tls_failures, 1);
+	/* It cost a signature as well, or could have. */
+	if (s->tls != NULL)
+		session_count_event(s, CLIENT_NEW_TLS);
 	if (!s->policy->tls_wrapper && s->fine[SMTP_VERB_STARTTLS] > 0)
 		s->fine[SMTP_VERB_STARTTLS]--;
 	log_info("lost connection after %s from %s", s->last_verb, client);
@@ -224,7 +227,7 @@ session_tls_over_limit(struct session *s)
 	if (s->no_limits || limit == 0)
 		return false;
 	n = session_event_rate(s, CLIENT_NEW_TLS);
-	/* Those that shook hands; the one that would follow is not counted yet. */
+	/* Those that shook hands or failed to; the one that would follow is not counted yet. */
 	if (n < limit)
 		return false;
 	log_warn("New TLS session rate limit exceeded: %u from %s[%s] for service %s", n + 1,

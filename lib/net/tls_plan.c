@@ -304,12 +304,31 @@ plan_fingerprints(struct tls_plan *p, const struct tls_plan_input *in)
 		    "has no fingerprint to look for");
 }
 
+/* Is the server's own name among those that it may have? */
+static bool
+takes_hostname(const struct tls_plan *p, const struct tls_plan_input *in)
+{
+	struct view list, word;
+
+	if (p->level != TLS_POLICY_VERIFY && p->level != TLS_POLICY_SECURE)
+		return false;
+	list = view_str(in->policy->match != NULL ? in->policy->match :
+	    p->level == TLS_POLICY_VERIFY ? in->conf->smtp_tls_verify_cert_match :
+	    in->conf->smtp_tls_secure_cert_match);
+	while (view_next(&list, ":, \t", &word))
+		if (view_caseeq(word, VIEW("hostname")))
+			return true;
+	return false;
+}
+
 /* RFC 8689 4.2.1: names that nobody could have forged on the way. */
 static void
 plan_requiretls(struct tls_plan *p, const struct tls_plan_input *in)
 {
+	bool forgeable = in->mx && !in->mx_secure && takes_hostname(p, in);
+
 	p->requiretls = true;
-	if (p->level > TLS_POLICY_ENCRYPT && !p->hearsay)
+	if (p->level > TLS_POLICY_ENCRYPT && !p->hearsay && !forgeable)
 		return;
 	p->level = TLS_POLICY_SECURE;
 	p->hearsay = false;

@@ -622,6 +622,29 @@ def test_rate_of_full_handshakes():
                    r"for service smtp")
 
 
+def test_rate_counts_handshakes_that_fail():
+    """Each costs a signature of certd's: who breaks them off is no better off than who ends them."""
+    with TlsSuite({"smtpd_client_new_tls_session_rate_limit": "3", "mynetworks": "192.0.2.0/24",
+                   "smtpd_client_event_limit_exceptions": ""}) as s:
+        for _ in range(3):
+            with s.client() as c:
+                c.ehlo()
+                c.expect(220, "STARTTLS")
+                ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+                tls = context(**TLS13).wrap_bio(theirs, ours)
+                try:
+                    tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    pass
+                c.raw(ours.read())
+                assert c.s.recv(5)[0] == 22     # ServerHello: the signature is on its way
+        s.wait_log(r"SSL_accept error from localhost", 3)
+        with s.client() as c:
+            c.ehlo()
+            assert c.cmd("STARTTLS") == \
+                (454, "4.7.0 Error: too many new TLS sessions from 127.0.0.1")
+
+
 def test_slow_handshakes_end():
     with TlsSuite({"smtpd_starttls_timeout": "2s"}) as s:
         clients = []
