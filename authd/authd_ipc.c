@@ -378,6 +378,15 @@ on_more(struct peer *p, struct ipc_msg *m)
 }
 
 static int
+tell_gone(const struct conversation *c)
+{
+	struct ipc_out o;
+
+	put_refusal(&o, c->job, AUTH_TEMPORARY, "cancelled");
+	return ipc_reply_id(c->peer->ch, c->id, &o);
+}
+
+static int
 on_cancel(struct peer *p, struct ipc_msg *m)
 {
 	struct conversation *c;
@@ -390,8 +399,15 @@ on_cancel(struct peer *p, struct ipc_msg *m)
 		return PK_EPROTO;
 	c = map_get_u64(p->jobs, job);
 	/* It may have ended while this was under way. */
-	if (c != NULL)
-		conversation_free(c);
+	if (c == NULL)
+		return 0;
+	/*
+	 * The worker keeps a place for each question until it is answered: clients
+	 * that leave by the thousand would use them up, and the channel with them.
+	 */
+	if (c->waiting)
+		(void)tell_gone(c);
+	conversation_free(c);
 	return 0;
 }
 

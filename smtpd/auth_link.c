@@ -210,6 +210,17 @@ tell(struct auth_conversation *c, const struct auth_step *step)
 	fn(step, arg);
 }
 
+/* Its authd need not go on with it. */
+static void
+say_cancel(const struct auth_conversation *c)
+{
+	struct ipc_out o;
+
+	ipc_out_init(&o, IPC_AUTH_CANCEL);
+	ipc_put_u64(&o, IPC_F_JOB, c->number);
+	(void)ipc_send(c->peer->ch, &o);
+}
+
 static int
 step_replied(struct ipc_msg *m, int error, void *arg)
 {
@@ -218,6 +229,9 @@ step_replied(struct ipc_msg *m, int error, void *arg)
 	int bad = 0;
 
 	c->call = 0;
+	/* Too late: nobody would end the conversation there. */
+	if (error == PK_ETIMEOUT && c->peer != NULL)
+		say_cancel(c);
 	if (m != NULL) {
 		bad = decode_step(m, c->number, &step);
 		if (bad != 0)
@@ -292,16 +306,12 @@ void
 auth_link_cancel(struct auth_link *l, struct auth_conversation **cp)
 {
 	struct auth_conversation *c = *cp;
-	struct ipc_out o;
 
 	(void)l;
 	*cp = NULL;
 	if (c->call != 0)
 		ipc_call_cancel(c->call);
-	if (c->peer != NULL) {
-		ipc_out_init(&o, IPC_AUTH_CANCEL);
-		ipc_put_u64(&o, IPC_F_JOB, c->number);
-		ipc_send(c->peer->ch, &o);
-	}
+	if (c->peer != NULL)
+		say_cancel(c);
 	conversation_free(c);
 }

@@ -164,6 +164,10 @@ tests_unit_authd_oauth_test_SOURCES = tests/unit/authd/oauth_test.c	\
 	tests/unit/authd/fake_verify.c tests/unit/authd/fake_verify.h
 tests_unit_authd_oauth_test_LDADD = authd/libauthd.a $(LDADD) $(OAUTH_LIBS)
 endif
+UNIT_TESTS += tests/unit/authd/authd_ipc_test
+tests_unit_authd_authd_ipc_test_SOURCES = tests/unit/authd/authd_ipc_test.c	\
+	tests/unit/authd/fake_verify.c tests/unit/authd/fake_verify.h
+tests_unit_authd_authd_ipc_test_LDADD = authd/libauthd.a $(LDADD) $(SOURCE_LIBS) $(OAUTH_LIBS)
 UNIT_TESTS += tests/unit/authd/source_query_test
 tests_unit_authd_source_query_test_LDADD = authd/libauthd.a $(LDADD)
 UNIT_TESTS += tests/unit/authd/password_test
