@@ -285,7 +285,6 @@ sasl_new(struct authd *d, struct view mechanism, const struct sasl_client *c,
 	client_copy(s, c);
 	buf_init(&s->user, AUTH_LOGIN_MAX);
 	buf_init(&s->secret, PASSWORD_MAX);
-	buf_init(&s->spare, PASSWORD_MAX);
 	buf_init(&s->input, AUTH_DATA_MAX);
 	loop_timer_init(&s->timer, on_time_over, s);
 	if (s->mech->gsasl != NULL && sasl_gsasl_begin(s) != 0) {
@@ -319,7 +318,6 @@ sasl_free(struct sasl **sp)
 	loop_timer_clear(s->d->loop, &s->timer);
 	sasl_gsasl_end(s);
 	sasl_wipe(&s->secret);
-	sasl_wipe(&s->spare);
 	sasl_wipe(&s->input);
 	buf_fini(&s->user);
 	xfree(s->login);

@@ -28,14 +28,6 @@ on_verified(enum verify_result result, const char *login, void *arg)
 		sasl_succeed(s, login);
 		return;
 	case VERIFY_WRONG:
-		if (s->spare.len > 0) {
-			sasl_wipe(&s->secret);
-			s->verify =
-			    verify_password(s->d, &s->who, buf_view(&s->user),
-				buf_view(&s->spare), on_verified, s);
-			sasl_wipe(&s->spare);
-			return;
-		}
 		sasl_fail_counted(s, SASL_TEXT_WRONG);
 		return;
 	case VERIFY_LIMITED:
@@ -51,6 +43,8 @@ on_verified(enum verify_result result, const char *login, void *arg)
 static void
 verify(struct sasl *s, struct view password)
 {
+	struct view other = VIEW("");
+
 	if (password.len == 0 || password.len > PASSWORD_MAX ||
 	    memchr(password.p, '\0', password.len) != NULL) {
 		sasl_fail(s, SASL_TEXT_WRONG);
@@ -60,10 +54,10 @@ verify(struct sasl *s, struct view password)
 		buf_reset(&s->secret);
 		buf_put_view(&s->secret, password);
 	} else if (!view_eq(buf_view(&s->secret), password)) {
-		buf_put_view(&s->spare, password);
+		other = password;
 	}
-	s->verify = verify_password(s->d, &s->who, buf_view(&s->user),
-	    buf_view(&s->secret), on_verified, s);
+	s->verify = verify_password_forms(s->d, &s->who, buf_view(&s->user),
+	    buf_view(&s->secret), other, on_verified, s);
 	sasl_wipe(&s->secret);
 }
 

@@ -80,7 +80,6 @@ struct sasl {
 	struct oauth_check *check;
 	struct buf	 user;		/* as the client wrote it */
 	struct buf	 secret;	/* password: wiped */
-	struct buf	 spare;		/* the other form of the password: wiped */
 	struct buf	 input;		/* message that waits for a look-up */
 	char		*login;		/* canonical, once found */
 };

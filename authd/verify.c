@@ -53,6 +53,7 @@ struct verify {
 	struct buf	 login;		/* canonical, or "" */
 	struct buf	 asked;		/* as the client wrote it, for the log */
 	struct buf	 password;
+	struct buf	 other;		/* another form of it, or empty */
 	bool		 has_password;	/* else: find only */
 	verify_fn	 fn;
 	verify_user_fn	 user_fn;
@@ -71,6 +72,7 @@ struct verify {
 	struct work_job	 job;
 	/* The hash job's result. */
 	ssize_t		 matched;	/* index of user.hashes, -1 */
+	bool		 matched_other;	/* by the other form */
 	int		 trouble;	/* of the password's own hash: PK_E* */
 	char		*template;
 };
@@ -107,6 +109,7 @@ verify_free(struct verify *v)
 	source_user_fini(&v->user);
 	source_set_unref(&v->set);
 	wipe(&v->password);
+	wipe(&v->other);
 	buf_fini(&v->login);
 	buf_fini(&v->asked);
 	buf_fini(&v->client);
@@ -138,8 +141,11 @@ finish(struct verify *v, enum verify_result result)
 static void
 succeeded(struct verify *v, size_t matched, bool cached)
 {
+	struct view password = buf_view(v->matched_other ? &v->other : &v->password);
 	uint64_t now = clock_mono_ms();
 
+	if (!cached)
+		auth_cache_key(v->d->cache, buf_view(&v->login), password, &v->cache_key);
 	if (!cached && v->d->conf->auth_cache_ttl > 0)
 		auth_cache_put(v->d->cache, &v->cache_key, view_str(v->user.hashes[matched]), now);
 	stats_add(cached ? STATS_C_auth_cached : STATS_C_auth_hashed, 1);
@@ -150,7 +156,7 @@ succeeded(struct verify *v, size_t matched, bool cached)
 	    v->user.hash_names[matched] != NULL ? v->user.hash_names[matched] : "");
 	if (!cached && v->user.hash_names[matched] == NULL)
 		verify_upgrade(v->d, v->set, v->set->sources[v->at], &v->user, matched,
-		    buf_view(&v->password));
+		    password);
 	finish(v, VERIFY_OK);
 }
 
@@ -171,18 +177,13 @@ opens(const struct verify *v, size_t i)
 	return !v->user.disabled && (v->user.services & v->user.hash_services[i] & v->service) != 0;
 }
 
-/* In a thread: touches v->user, v->password and the results alone. */
 static void
-hash_run(struct work_job *j)
+hash_try(struct verify *v, struct view password)
 {
-	struct verify *v = (struct verify *)(void *)((char *)j - offsetof(struct verify, job));
-	struct view password = buf_view(&v->password);
 	bool computed = false;
-	uint64_t start = clock_mono_ns();
 	size_t i;
 	int error;
 
-	v->matched = -1;
 	for (i = 0; i < v->user.nhashes && v->matched < 0; i++) {
 		error = password_verify(v->user.hashes[i], password);
 		if (error == 0)
@@ -194,6 +195,21 @@ hash_run(struct work_job *j)
 	}
 	if (!computed && v->matched < 0)
 		password_waste(v->template, password);
+}
+
+/* In a thread: touches v->user, the passwords and the results alone. */
+static void
+hash_run(struct work_job *j)
+{
+	struct verify *v = (struct verify *)(void *)((char *)j - offsetof(struct verify, job));
+	uint64_t start = clock_mono_ns();
+
+	v->matched = -1;
+	hash_try(v, buf_view(&v->password));
+	if (v->matched < 0 && v->other.len > 0) {
+		hash_try(v, buf_view(&v->other));
+		v->matched_other = v->matched >= 0;
+	}
 	stats_observe(STATS_H_auth_hash_us, (clock_mono_ns() - start) / 1000);
 }
 
@@ -283,11 +299,12 @@ step_hash(struct verify *v)
 }
 
 static ssize_t
-find_cached(struct verify *v)
+find_cached(struct verify *v, struct view password)
 {
 	uint64_t now = clock_mono_ms();
 	size_t i;
 
+	auth_cache_key(v->d->cache, buf_view(&v->login), password, &v->cache_key);
 	for (i = 0; i < v->user.nhashes; i++)
 		if (opens(v, i) && auth_cache_has(v->d->cache, &v->cache_key,
 		    view_str(v->user.hashes[i]), (uint64_t)v->d->conf->auth_cache_ttl, now))
@@ -317,11 +334,10 @@ step_password(struct verify *v)
 {
 	ssize_t cached = -1;
 
-	if (v->found == 0) {
-		auth_cache_key(v->d->cache, buf_view(&v->login), buf_view(&v->password),
-		    &v->cache_key);
-		cached = find_cached(v);
-	}
+	if (v->found == 0)
+		cached = find_cached(v, buf_view(&v->password));
+	if (v->found == 0 && cached < 0 && v->other.len > 0)
+		cached = find_cached(v, buf_view(&v->other));
 	if (cached >= 0) {
 		succeeded(v, (size_t)cached, true);
 		return;
@@ -479,6 +495,7 @@ verify_new(struct authd *d, const struct verify_client *c, struct view user)
 	buf_init(&v->login, NAME_MAX_LEN);
 	buf_init(&v->asked, NAME_MAX_LEN);
 	buf_init(&v->password, PASSWORD_MAX + 1);
+	buf_init(&v->other, PASSWORD_MAX + 1);
 	buf_init(&v->client, 64);
 	auth_limits_client(d->limits, v->address, &v->client);
 	source_user_init(&v->user);
@@ -491,8 +508,8 @@ verify_new(struct authd *d, const struct verify_client *c, struct view user)
 }
 
 struct verify *
-verify_password(struct authd *d, const struct verify_client *c, struct view user,
-    struct view password, verify_fn fn, void *arg)
+verify_password_forms(struct authd *d, const struct verify_client *c, struct view user,
+    struct view password, struct view other, verify_fn fn, void *arg)
 {
 	struct verify *v = verify_new(d, c, user);
 
@@ -501,7 +518,15 @@ verify_password(struct authd *d, const struct verify_client *c, struct view user
 	v->arg = arg;
 	/* One byte over the greatest is wrong, and stays so. */
 	(void)buf_put_view(&v->password, view_head(password, PASSWORD_MAX + 1));
+	(void)buf_put_view(&v->other, view_head(other, PASSWORD_MAX + 1));
 	return v;
+}
+
+struct verify *
+verify_password(struct authd *d, const struct verify_client *c, struct view user,
+    struct view password, verify_fn fn, void *arg)
+{
+	return verify_password_forms(d, c, user, password, VIEW(""), fn, arg);
 }
 
 struct verify *

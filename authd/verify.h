@@ -39,6 +39,12 @@ typedef void (*verify_fn)(enum verify_result result, const char *login, void *ar
 struct verify *verify_password(struct authd *d, const struct verify_client *c,
 	    struct view user, struct view password, verify_fn fn, void *arg);
 /*
+ * The same for a password of which there is another form: right if either is,
+ * and one failure if neither is. An empty `other` is none.
+ */
+struct verify *verify_password_forms(struct authd *d, const struct verify_client *c,
+	    struct view user, struct view password, struct view other, verify_fn fn, void *arg);
+/*
  * Mechanisms that prove the user themselves (SCRAM, OAUTHBEARER, EXTERNAL):
  * finds the user; u is valid during the call only, and has nothing but a login
  * unless VERIFY_OK. Whoever is told VERIFY_WRONG goes on with a made-up

@@ -25,7 +25,7 @@ enum verify_result fake_result;
 struct verify {
 	bool		 open;
 	char		 user[400];
-	char		 password[1100];
+	char		 password[1100], other[1100];
 	verify_fn	 fn;
 	verify_user_fn	 find_fn;
 	void		*arg;
@@ -80,8 +80,8 @@ find(const char *user)
 }
 
 struct verify *
-verify_password(struct authd *d, const struct verify_client *c,
-    struct view user, struct view password, verify_fn fn, void *arg)
+verify_password_forms(struct authd *d, const struct verify_client *c,
+    struct view user, struct view password, struct view other, verify_fn fn, void *arg)
 {
 	(void)d;
 	(void)c;
@@ -89,10 +89,19 @@ verify_password(struct authd *d, const struct verify_client *c,
 	ask(user, arg);
 	ASSERT(password.len < sizeof(question.password));
 	memcpy(question.password, password.p, password.len);
+	ASSERT(other.len < sizeof(question.other));
+	memcpy(question.other, other.p, other.len);
 	strlcpy(fake_seen.password, question.password,
 	    sizeof(fake_seen.password));
 	question.fn = fn;
 	return &question;
+}
+
+struct verify *
+verify_password(struct authd *d, const struct verify_client *c, struct view user,
+    struct view password, verify_fn fn, void *arg)
+{
+	return verify_password_forms(d, c, user, password, VIEW(""), fn, arg);
 }
 
 struct verify *
@@ -182,8 +191,9 @@ static void
 answer_password(const struct verify *q)
 {
 	const struct fake_user *f = find(q->user);
-	bool right = f != NULL && !f->disabled && strcmp(q->password,
-	    f->typed != NULL ? f->typed : f->password) == 0;
+	const char *want = f == NULL ? "" : f->typed != NULL ? f->typed : f->password;
+	bool right = f != NULL && !f->disabled &&
+	    (strcmp(q->password, want) == 0 || strcmp(q->other, want) == 0);
 
 	if (fake_result != VERIFY_OK)
 		q->fn(fake_result, "", q->arg);
