@@ -27,6 +27,7 @@ struct limits_question {
 	limits_fn	 fn;
 	void		*arg;
 	struct limits_counts local;
+	char		*pair;
 };
 
 struct auth_limits *
@@ -180,8 +181,15 @@ answered(const struct limits_counts *theirs, void *arg)
 	for (i = 1; i < LIMITS_KINDS; i++)
 		if (theirs->count[i] > c.count[i])
 			c.count[i] = theirs->count[i];
+	/*
+	 * Known from another machine: marked here too, or its failures would be
+	 * counted as a stranger's and judged as a friend's, without an end.
+	 */
+	if (theirs->known && !c.known)
+		fail_limits_mark(q->l->table, LIMITS_KNOWN, view_str(q->pair), clock_mono_ms());
 	c.known |= theirs->known;
 	q->fn(judge(q->l, &c), q->arg);
+	xfree(q->pair);
 	xfree(q);
 }
 
@@ -195,7 +203,8 @@ auth_limits_ask(struct auth_limits *l, const char *address, const char *login, b
 
 	keys_init(&k, l, address, login);
 	count_local(l, &k, &c);
-	if (l->ops == NULL || judge(l, &c)) {
+	/* Of a stranger here another machine may know better. */
+	if (l->ops == NULL || (c.known && judge(l, &c))) {
 		*limited_r = judge(l, &c);
 	} else {
 		q = XNEW(struct limits_question);
@@ -203,6 +212,7 @@ auth_limits_ask(struct auth_limits *l, const char *address, const char *login, b
 		q->fn = fn;
 		q->arg = arg;
 		q->local = c;
+		q->pair = view_dup(buf_view(&k.pair));
 		q->handle = l->ops->ask(l->remote, buf_cstr(&k.client), login, buf_cstr(&k.pair),
 		    answered, q);
 	}
@@ -216,6 +226,7 @@ auth_limits_forget(struct limits_question **q)
 	if (*q == NULL)
 		return;
 	(*q)->l->ops->cancel((*q)->l->remote, (*q)->handle);
+	xfree((*q)->pair);
 	xfree(*q);
 	*q = NULL;
 }

@@ -343,6 +343,131 @@ test_limits(void **state)
 	assert_int_equal(ask_as(&v6_near, "alice", "secret", NULL), VERIFY_OK);
 }
 
+/* ---- what other machines know ---- */
+
+struct remote_question {
+	struct loop_deferred deferred;
+	void		(*fn)(const struct limits_counts *c, void *arg);
+	void		*arg;
+};
+
+static void
+remote_answer(void *arg)
+{
+	static const struct limits_counts known = { .known = true };
+	struct remote_question *q = arg;
+
+	q->fn(&known, q->arg);
+	xfree(q);
+}
+
+static void *
+remote_ask(void *remote, const char *client_, const char *account, const char *pair,
+    void (*fn)(const struct limits_counts *c, void *arg), void *arg)
+{
+	struct remote_question *q = XNEW(struct remote_question);
+
+	(void)remote, (void)client_, (void)account, (void)pair;
+	q->fn = fn;
+	q->arg = arg;
+	q->deferred.fn = remote_answer;
+	q->deferred.arg = q;
+	loop_defer(d.loop, &q->deferred);
+	return q;
+}
+
+static void
+remote_cancel(void *remote, void *question)
+{
+	struct remote_question *q = question;
+
+	(void)remote;
+	loop_defer_cancel(d.loop, &q->deferred);
+	xfree(q);
+}
+
+static void
+remote_add(void *remote, enum limits_kind kind, const char *key, uint64_t unit_ms)
+{
+	(void)remote, (void)kind, (void)key, (void)unit_ms;
+}
+
+static void
+remote_mark(void *remote, const char *pair, uint64_t keep_ms)
+{
+	(void)remote, (void)pair, (void)keep_ms;
+}
+
+static void
+remote_clear(void *remote, enum limits_kind kind, const char *key)
+{
+	(void)remote, (void)kind, (void)key;
+}
+
+static void
+remote_free(void *remote)
+{
+	(void)remote;
+}
+
+static const struct limits_remote remote_ops = { remote_ask, remote_cancel, remote_add,
+	remote_mark, remote_clear, remote_free };
+
+/* Who got in at another machine is no stranger here; his own count here has an end too. */
+static void
+test_A15_known_elsewhere_is_counted_here(void **state)
+{
+	struct verify_client c = { "203.0.113.77", "submission", SOURCE_SMTP };
+	struct verify_client stranger = { NULL, "submission", SOURCE_SMTP };
+	char address[32];
+	unsigned i;
+
+	(void)state;
+	(void)auth_limits_clear(d.limits, VIEW("alice@x.test"));
+	configure("auth_client_failure_limit = 4\nauth_account_failure_limit = 6\n");
+	/* Strangers shut the account here; he is no stranger. */
+	for (i = 0; i < 6; i++) {
+		snprintf(address, sizeof(address), "198.51.100.%u", i + 1);
+		stranger.address = address;
+		assert_int_equal(ask_as(&stranger, "alice", "wrong", NULL), VERIFY_WRONG);
+	}
+	assert_int_equal(ask_as(&c, "alice", "secret", NULL), VERIFY_LIMITED);
+	auth_limits_set_remote(d.limits, &remote_ops, NULL);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(ask_as(&c, "alice", "wrong", NULL), VERIFY_WRONG);
+	assert_int_equal(ask_as(&c, "alice", "wrong", NULL), VERIFY_LIMITED);
+	auth_limits_set_remote(d.limits, NULL, NULL);
+}
+
+/* Both forms of a password are one login: one failure, or none. */
+static void
+test_forms_of_a_password(void **state)
+{
+	struct verify_client c = { "203.0.113.78", "submission", SOURCE_SMTP };
+	struct answer a;
+	unsigned i;
+
+	(void)state;
+	configure("auth_client_failure_limit = 4\n");
+	for (i = 0; i < 10; i++) {
+		memset(&a, 0, sizeof(a));
+		(void)verify_password_forms(&d, &c, VIEW("alice"), VIEW("prepared"),
+		    VIEW("secret"), answered, &a);
+		while (!a.done)
+			loop_turn(d.loop, 1000);
+		assert_int_equal(a.result, VERIFY_OK);
+	}
+	c.address = "203.0.113.79";
+	for (i = 0; i < 5; i++) {
+		memset(&a, 0, sizeof(a));
+		(void)verify_password_forms(&d, &c, VIEW("alice"), VIEW("prepared"),
+		    VIEW("typed"), answered, &a);
+		while (!a.done)
+			loop_turn(d.loop, 1000);
+		assert_int_equal(a.result, i < 4 ? VERIFY_WRONG : VERIFY_LIMITED);
+	}
+}
+
 static void
 test_upgrade(void **state)
 {
@@ -432,6 +557,8 @@ main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_one_client_cannot_fill_the_queue),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_A15_known_elsewhere_is_counted_here),
+		cmocka_unit_test(test_forms_of_a_password),
 		cmocka_unit_test(test_upgrade),
 		cmocka_unit_test(test_A15_unknown_and_wrong_take_the_same_time),
 	};
