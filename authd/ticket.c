@@ -137,8 +137,25 @@ renew(struct tickets *t, uint64_t keep_ms, uint64_t now_ms)
 		explicit_bzero(b.data, b.cap);
 	buf_fini(&b);
 	if (error == 0)
-		return accounts_commit(&txn);
-	accounts_abort(&txn);
+		error = accounts_commit(&txn);
+	else
+		accounts_abort(&txn);
+	return error;
+}
+
+/*
+ * A key that is not on disk would be one process's: nobody else could check
+ * its tickets, and neither could this process after its end.
+ */
+static int
+renew_or_keep(struct tickets *t, uint64_t keep_ms, uint64_t now_ms)
+{
+	struct tickets before = *t;
+	int error = renew(t, keep_ms, now_ms);
+
+	if (error != 0)
+		*t = before;
+	explicit_bzero(&before, sizeof(before));
 	return error;
 }
 
@@ -151,7 +168,7 @@ tickets_turn(struct tickets *t, uint64_t keep_ms, uint64_t now_ms)
 	if (!is_due(t, now_ms) ||
 	    (t->renewed_mono_ms != 0 && mono - t->renewed_mono_ms < HOUR_MS))
 		return;
-	if (renew(t, keep_ms, now_ms) == 0)
+	if (renew_or_keep(t, keep_ms, now_ms) == 0)
 		t->renewed_mono_ms = mono;
 	else
 		log_error("the key of login tickets was not renewed: the old one stays");
@@ -166,7 +183,7 @@ tickets_new(struct accounts *a, uint64_t keep_ms, uint64_t now_ms, struct buf *w
 	t->accounts = a;
 	error = reload(t);
 	if (error == 0 || error == PK_ENOENT)
-		error = is_due(t, now_ms) ? renew(t, keep_ms, now_ms) : 0;
+		error = is_due(t, now_ms) ? renew_or_keep(t, keep_ms, now_ms) : 0;
 	/* An old key is as good as a new one for a while. */
 	if (t->n == 0) {
 		buf_printf(why, "no key for login tickets: %s", pk_strerror(error));

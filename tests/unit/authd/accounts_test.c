@@ -2,6 +2,9 @@
 /*
  * The accounts database, names, and tickets whose keys are in it.
  */
+#include <sys/resource.h>
+
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +14,7 @@
 #include "authd/ticket.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "tests/unit/unit.h"
 
 static char dir[] = "/tmp/accounts-test-XXXXXX";
@@ -389,6 +393,41 @@ test_F6_clock(void **state)
 	buf_fini(&why);
 }
 
+/* A full disk at the hour of a new key: tickets go on with the old one, which all know. */
+static void
+test_F6_new_key_that_is_not_on_disk(void **state)
+{
+	struct rlimit none = { 0, RLIM_INFINITY }, before;
+	uint8_t ticket[AUTH_TICKET_SIZE];
+	struct view v = view_of((char *)ticket, sizeof(ticket));
+	struct tickets *a, *b;
+	struct buf why;
+
+	(void)state;
+	buf_init(&why, 1000);
+	a = tickets_new(db, KEEP, NOW + 10 * DAY, &why);
+	b = tickets_new(db, KEEP, NOW + 10 * DAY, &why);
+	assert_non_null(a);
+	assert_non_null(b);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	log_set_level(LOG_LVL_FATAL);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	tickets_turn(a, KEEP, NOW + 12 * DAY);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	ticket_make(a, 7, VIEW("a@x.test"), NOW + 12 * DAY, ticket);
+	assert_int_equal(ticket_check(b, 7, VIEW("a@x.test"), v, NOW + 12 * DAY), 0);
+	/* There is room again. */
+	tickets_turn(a, KEEP, NOW + 12 * DAY);
+	ticket_make(a, 7, VIEW("a@x.test"), NOW + 12 * DAY, ticket);
+	assert_int_equal(ticket_check(b, 7, VIEW("a@x.test"), v, NOW + 12 * DAY), 0);
+	log_set_level(LOG_LVL_INFO);
+	tickets_free(&a);
+	tickets_free(&b);
+	buf_fini(&why);
+}
+
 static void
 test_opened_again(void **state)
 {
@@ -417,6 +456,7 @@ main(void)
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_tickets),
 		cmocka_unit_test(test_F6_clock),
+		cmocka_unit_test(test_F6_new_key_that_is_not_on_disk),
 		cmocka_unit_test(test_opened_again),
 		cmocka_unit_test(test_many),
 	};
