@@ -161,9 +161,13 @@ on_permitted(enum verify_result result, const struct source_user *u, void *arg)
 		sasl_temporary(s, "too many failed logins");
 		return;
 	}
-	s->check = oauth_check_new(
-	    s->d->sasl->oauth, buf_view(&s->secret), on_token, s);
+	/* A reload took the mechanism away meanwhile. */
+	if (s->d->sasl->oauth != NULL)
+		s->check = oauth_check_new(
+		    s->d->sasl->oauth, buf_view(&s->secret), on_token, s);
 	sasl_wipe(&s->secret);
+	if (s->check == NULL)
+		sasl_temporary(s, "temporary authentication failure");
 }
 
 void
