@@ -104,5 +104,5 @@ CHECK_WORD(reject_unauthenticated_sender_login_mismatch)
 CHECK_WORD(reject_known_sender_login_mismatch)
 {
 	(void)it;
-	return mismatch(c, MISMATCH_LOGGED_IN | MISMATCH_KNOWN_ONLY);
+	return mismatch(c, MISMATCH_LOGGED_IN | MISMATCH_STRANGER | MISMATCH_KNOWN_ONLY);
 }

@@ -112,7 +112,10 @@ test_sender_login(void **state)
 		    "553" },
 		{ "reject_known_sender_login_mismatch", NULL, ALICE, "x@y.test", "250" },
 		{ "reject_known_sender_login_mismatch", "bob", ALICE, "x@y.test", "553" },
-		{ "reject_known_sender_login_mismatch", "bob", NULL, "x@y.test", "250" },
+		/* Who is not logged in is not its owner either. */
+		{ "reject_known_sender_login_mismatch", "bob", NULL, "x@y.test",
+		    "553 5.7.1 <x@y.test>: Sender address rejected: not logged in" },
+		{ "reject_known_sender_login_mismatch", NULL, NULL, "x@y.test", "250" },
 	};
 	char conf[600], line[100];
 	size_t i;
