@@ -150,6 +150,8 @@ drop_queued(struct ipc_queued *q)
 {
 	unsigned i;
 
+	if (ipc_type_is_secret(q->header.type) && q->body.data != NULL)
+		explicit_bzero(q->body.data, q->body.cap);
 	ipc_body_fini(&q->body);
 	for (i = 0; i < q->nhandles; i++)
 		close(q->handles[i]);
@@ -743,6 +745,20 @@ take_packet(struct ipc_channel *ch, unsigned i)
 	close_handles(&m);
 }
 
+/* The buffers serve all channels of the process: a password does not stay in one. */
+static void
+wipe_packet(unsigned i)
+{
+	size_t len = rx.msgs[i].msg_len;
+	struct ipc_header h;
+
+	if (len < sizeof(h))
+		return;
+	memcpy(&h, rx.iov[i].iov_base, sizeof(h));
+	if (ipc_type_is_secret(h.type))
+		explicit_bzero((char *)rx.iov[i].iov_base + sizeof(h), len - sizeof(h));
+}
+
 static void
 channel_read(evutil_socket_t fd, short what, void *arg)
 {
@@ -764,7 +780,9 @@ channel_read(evutil_socket_t fd, short what, void *arg)
 	}
 	n = got > 0 ? (unsigned)got : 0;
 	rx.used = n;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		take_packet(ch, i);
+		wipe_packet(i);
+	}
 	channel_release(ch);
 }

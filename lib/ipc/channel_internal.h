@@ -50,6 +50,8 @@ struct ipc_queued {
 
 /* Gives a body's bytes back to the stock that ipc_out_init() takes from. */
 void	ipc_body_fini(struct buf *b);
+/* Passwords, tickets, keys: such a body is wiped where it was written and where it came in. */
+bool	ipc_type_is_secret(uint16_t type);
 
 /* ---- calls ---- */
 

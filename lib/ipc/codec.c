@@ -68,6 +68,8 @@ ipc_out_fini(struct ipc_out *o)
 {
 	unsigned i;
 
+	if (ipc_type_is_secret(o->type) && o->body.data != NULL)
+		explicit_bzero(o->body.data, o->body.cap);
 	ipc_body_fini(&o->body);
 	for (i = 0; o->close_handles && i < o->nhandles; i++)
 		close(o->handles[i]);

@@ -41,6 +41,22 @@ static const struct ipc_row rows[] = {
 #include "ipc/messages.def"
 #undef IPC_MESSAGE
 
+bool
+ipc_type_is_secret(uint16_t type)
+{
+	switch (type) {
+	case IPC_AUTH_BEGIN:
+	case IPC_AUTH_MORE:
+	case IPC_AUTH_STEP:
+	case IPC_TICKET_KEYS:
+	case IPC_ADMIN:
+	case IPC_ADMIN_ANSWER:
+		return true;
+	default:
+		return false;
+	}
+}
+
 #define u64	'u'
 #define bytes	'b'
 #define text	't'

@@ -208,6 +208,62 @@ test_one_way(void **state)
 	assert_null(b.ch);
 }
 
+static struct view heard;
+
+static int
+on_secret(struct ipc_channel *ch, struct ipc_msg *m, void *arg)
+{
+	(void)ch, (void)arg;
+	assert_non_null(memmem(m->body.p, m->body.len, "hunter2", 7));
+	heard = m->body;
+	return 0;
+}
+
+/* A password is nowhere in the buffers that the next message gets, at either end. */
+static void
+test_A9_secrets_are_wiped(void **state)
+{
+	static const struct ipc_channel_ops secret_ops = { on_secret, on_closed };
+	static const size_t sizes[] = { 7, 3000, 12000 };
+	char password[12000];
+	struct end a, b;
+	struct ipc_out o, next;
+	const char *sent;
+	size_t i, cap;
+	int sv[2];
+
+	(void)state;
+	pair(sv);
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	a.ch = ipc_channel_new(l, sv[0], IPC_ROLE_submission, IPC_ROLE_authd, 2, &ops, &a);
+	b.ch = ipc_channel_new(l, sv[1], IPC_ROLE_authd, IPC_ROLE_submission, 1, &secret_ops, &b);
+	turns(2);
+	for (i = 0; i < NELEMS(sizes); i++) {
+		memset(password, 'x', sizeof(password));
+		memcpy(password + sizes[i] - 7, "hunter2", 7);
+		heard = VIEW_NONE;
+		ipc_out_init(&o, IPC_AUTH_MORE);
+		ipc_put_u64(&o, IPC_F_JOB, 1);
+		ipc_put_bytes(&o, IPC_F_DATA, view_of(password, sizes[i]));
+		sent = o.body.data;
+		cap = o.body.cap;
+		(void)ipc_call(a.ch, &o, 0, on_reply, &a);
+		turns(4);
+		assert_non_null(heard.p);
+		assert_null(memmem(heard.p, heard.len, "hunter2", 7));
+		ipc_out_init(&next, IPC_AUTH_MORE);
+		/* What is too large for the stock went back to malloc. */
+		if (next.body.data == sent)
+			assert_null(memmem(sent, cap, "hunter2", 7));
+		else
+			assert_int_not_equal(i, 0);
+		ipc_out_fini(&next);
+	}
+	ipc_channel_free(&a.ch);
+	ipc_channel_free(&b.ch);
+}
+
 static void
 ask_admin(struct end *e)
 {
@@ -921,6 +977,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 		T(test_one_way),
+		T(test_A9_secrets_are_wiped),
 		T(test_call),
 		T(test_part_where_none_may_be),
 		T(test_part_refused),
