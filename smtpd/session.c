@@ -281,15 +281,33 @@ line_too_long(struct session *s)
 	session_reply(s, smtp_command_error_text(SMTP_COMMAND_E_LINE_TOO_LONG));
 }
 
+/*
+ * How long the line at the start of in may be. Tokens do not fit into a usual
+ * one (RFC 4954 4); who could not log in now, or holds a transaction, gets no
+ * more room for them.
+ */
+static size_t
+line_limit(const struct session *s, struct view in)
+{
+	size_t usual = (size_t)s->policy->conf->line_length_limit;
+	size_t response = (size_t)s->policy->conf->smtpd_sasl_response_limit;
+
+	if (response <= usual || !view_casestarts(in, VIEW("AUTH ")) || !s->esmtp ||
+	    s->tx != NULL || auth_login(s) != NULL || !auth_offered(s))
+		return usual;
+	return response;
+}
+
 /* A command line at the start of in; how much it takes, 0 if it is not whole. */
 static size_t
 take_line(struct session *s, struct view in)
 {
 	const char *lf = memchr(in.p, '\n', in.len);
+	size_t most = line_limit(s, in);
 	struct view line;
 
 	if (lf == NULL) {
-		if (!s->skipping && in.len <= (size_t)s->policy->conf->line_length_limit)
+		if (!s->skipping && in.len <= most)
 			return 0;
 		if (!s->skipping)
 			line_too_long(s);
@@ -301,7 +319,7 @@ take_line(struct session *s, struct view in)
 		s->skipping = false;
 		return line.len + 1;
 	}
-	if (line.len > (size_t)s->policy->conf->line_length_limit + 1) {
+	if (line.len > most + 1) {
 		line_too_long(s);
 		return line.len + 1;
 	}

@@ -499,7 +499,8 @@ smtp_command_parse(struct view line, unsigned enabled,
 	cmd_r->params = 0;
 	cmd_r->verb = verb_of(line, &len);
 	cmd_r->arg = trim(view_of(line.p + len, line.len - len));
-	if (line.len > SMTP_COMMAND_LINE_MAX)
+	if (line.len > (cmd_r->verb == SMTP_VERB_AUTH ? SMTP_COMMAND_AUTH_MAX :
+	    SMTP_COMMAND_LINE_MAX))
 		return SMTP_COMMAND_E_LINE_TOO_LONG;
 	if (cmd_r->verb == SMTP_VERB_UNKNOWN)
 		return cmd_r->arg.len == 0 ? SMTP_COMMAND_E_EMPTY :

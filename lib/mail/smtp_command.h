@@ -23,6 +23,8 @@
  * lets extensions add; Postfix's line_length_limit is 2048.
  */
 #define SMTP_COMMAND_LINE_MAX	2048
+/* AUTH with its initial response: greatest smtpd_sasl_response_limit. */
+#define SMTP_COMMAND_AUTH_MAX	65536
 
 /* V(name, argument): what may follow the verb; see enum smtp_verb_arg */
 #define SMTP_VERBS(V)							\

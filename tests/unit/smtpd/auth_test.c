@@ -341,6 +341,47 @@ test_long_lines(void **state)
 	end();
 }
 
+/* RFC 4954 4: AUTH's own line has room for a token, and no other has. */
+static void
+test_long_initial_response(void **state)
+{
+	char line[13000];
+	struct buf b;
+
+	(void)state;
+	memset(line, 'A', sizeof(line));
+	buf_init(&b, 20000);
+	buf_put_str(&b, "AUTH LOGIN ");
+	buf_put(&b, line, 12000);
+	buf_put_str(&b, "\r\n");
+	begin(ON, HARNESS_STRANGER);
+	/* Whole, and in pieces. */
+	SAYS(harness_send(&h, buf_view(&b)), "334 ");
+	SAYS(harness_say(&h, "*\r\n"), "501 5.7.0 ");
+	assert_string_equal(harness_send(&h, view_head(buf_view(&b), 5000)), "");
+	assert_string_equal(harness_send(&h, view_of(buf_data(&b) + 5000, 7000)), "");
+	SAYS(harness_send(&h, view_from(buf_view(&b), 12000)), "334 ");
+	SAYS(harness_say(&h, "*\r\n"), "501 5.7.0 ");
+	buf_reset(&b);
+	buf_put_str(&b, "AUTH LOGIN ");
+	buf_put(&b, line, 12500);
+	buf_put_str(&b, "\r\n");
+	SAYS(harness_send(&h, buf_view(&b)), "500 5.5.2 ");
+	SAYS(harness_say(&h, "NOOP\r\n"), "250 ");
+	memcpy(buf_data(&b), "NOOP", 4);
+	SAYS(harness_send(&h, view_from(buf_view(&b), 8000)), "500 5.5.2 ");
+	/* In a transaction there is no login, and no room for one. */
+	memcpy(buf_data(&b), "AUTH", 4);
+	SAYS(harness_say(&h, "MAIL FROM:<a@b.test>\r\n"), "250 ");
+	SAYS(harness_send(&h, view_head(buf_view(&b), 5000)), "500 5.5.2 ");
+	SAYS(harness_say(&h, "\r\n"), "");
+	SAYS(harness_say(&h, "RSET\r\n"), "250 ");
+	SAYS(harness_say(&h, "AUTH PLAIN " GOOD "\r\n"), "235 ");
+	SAYS(harness_send(&h, view_head(buf_view(&b), 5000)), "500 5.5.2 ");
+	buf_fini(&b);
+	end();
+}
+
 static void
 test_rate_limit(void **state)
 {
@@ -470,7 +511,7 @@ UNIT_MAIN(cmocka_unit_test(test_offered), cmocka_unit_test(test_filter),
     cmocka_unit_test(test_before_ehlo), cmocka_unit_test(test_off_and_in_clear),
     cmocka_unit_test(test_kept_and_lost), cmocka_unit_test(test_relay_by_login),
     cmocka_unit_test(test_envelope_and_trace), cmocka_unit_test(test_long_lines),
-    cmocka_unit_test(test_rate_limit), cmocka_unit_test(test_error_limit),
+    cmocka_unit_test(test_long_initial_response), cmocka_unit_test(test_rate_limit), cmocka_unit_test(test_error_limit),
     cmocka_unit_test(test_pipelined), cmocka_unit_test(test_authd_away),
     cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_drain),
     cmocka_unit_test(test_secrets_are_wiped))
