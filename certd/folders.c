@@ -59,6 +59,9 @@ allow_folder(struct allowing *a, const char *path)
 		xfree(dir);
 		return;
 	}
+	if (strrchr(dir, '/') == dir)
+		log_warn("keys and certificates lie in %s itself, all of which certd may read"
+		    " now: give them a folder of their own", dir);
 	/* Lives as long as the process. */
 	a->s->paths[a->s->npaths].path = dir;
 	a->s->paths[a->s->npaths++].write = false;

@@ -281,6 +281,10 @@ sandbox_enter(const struct sandbox_spec *spec, struct sandbox_report *report_r,
 	if (error == 0)
 		error = close_the_kernel(spec, &lp, &report, what_r);
 	landlock_paths_close(&lp);
+	if (error == 0 && id.read_any && !report.landlock && !spec->development) {
+		*what_r = "a capability that Landlock does not limit";
+		error = PK_EPERM;
+	}
 	if (error != 0)
 		return error;
 	*report_r = report;

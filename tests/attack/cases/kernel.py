@@ -2,13 +2,16 @@
 """What the kernel lets a role do when somebody else decides what it does."""
 import errno
 import os
+import shutil
 import signal
 import socket
 import stat
 import struct
 import subprocess
 import sys
+import tempfile
 
+from harness import tls
 from harness.suite import free_port
 from taken import AT_FDCWD, REFUSED, ROLES, AttackedSuite, Out
 
@@ -16,10 +19,12 @@ def everywhere(tries):
     """tries(suite, taken) for a process of each role, in one suite."""
     place = "/tmp/postkeep-attack-%d.sock" % os.getpid()
     ports = free_port(), free_port()
+    keys = root_keys()
     conf = {
         "listeners": "smtp:inet:127.0.0.1:%d, submission:inet:127.0.0.1:%d, "
                      "local:unix:%s" % (*ports, place),
         "submission_listener_class": "submission", "local_listener_class": "local",
+        "smtpd_tls_chain_files": os.path.join(keys, "tls", "key.pem"),
     }
     try:
         with AttackedSuite(conf, roles=ROLES, port=ports[0]) as s:
@@ -28,8 +33,20 @@ def everywhere(tries):
             for role in ROLES:
                 tries(s, s.taken(role))
     finally:
+        shutil.rmtree(keys)
         if os.path.exists(place):
             os.unlink(place)
+
+
+def root_keys():
+    """A folder with tls/key.pem, which main.cf names, and other/key.pem; all of it root's alone."""
+    place = tempfile.mkdtemp(prefix="postkeep-keys-")
+    pair = tls.make_cert(["mx.example.test"], ca=tls.make_ca(os.path.join(place, "pki")))
+    for name in ("tls", "other"):
+        os.mkdir(os.path.join(place, name), 0o700)
+        shutil.copy(pair.pem, os.path.join(place, name, "key.pem"))
+        os.chmod(os.path.join(place, name, "key.pem"), 0o600)
+    return place
 
 
 def refused(t, what, r):
@@ -45,9 +62,15 @@ def secrets(s):
         (os.path.join(mail, os.listdir(mail)[0]), ("mailbox",)),
         (os.path.join(s.conf["queue_directory"], "index"), ("qmgr",)),
         (os.path.join(s.conf["data_directory"], "accounts", "data.mdb"), ("authd",)),
+        (s.conf["smtpd_tls_chain_files"], ("certd",)), (other_key(s), ()),
         ("/proc/self/mem", ()), ("/proc/1/environ", ()), ("/root", ()), ("/dev/mem", ()),
         (s.log_file, ()),
     ]
+
+
+def other_key(s):
+    """Beside the folder of those that main.cf names."""
+    return s.conf["smtpd_tls_chain_files"].replace("/tls/", "/other/")
 
 
 def within_duty(s, t, fd):
@@ -201,8 +224,42 @@ def test_A24_no_right_comes_back():
         assert fd < 0, "%s made a set-uid file" % t.role
         with open("/proc/%d/status" % t.pid) as f:
             said = f.read()
-        assert "CapEff:\t0000000000000000" in said and "CapBnd:\t0000000000000000" in said
+        # certd's one: to read the keys of root that it is confined to.
+        caps = "0000000000000004" if t.role == "certd" else "0000000000000000"
+        assert "CapEff:\t%s\n" % caps in said and "CapPrm:\t%s\n" % caps in said, said
+        for name in ("CapBnd", "CapInh", "CapAmb"):
+            assert name + ":\t0000000000000000" in said, said
         assert "NoNewPrivs:\t1" in said
+    everywhere(tries)
+
+
+def test_A24_certd_reads_its_folders_only():
+    """CAP_DAC_READ_SEARCH opens what Landlock allows; what else it shows are names and dates."""
+    def tries(s, t):
+        if t.role != "certd":
+            return
+        own, other = s.conf["smtpd_tls_chain_files"], other_key(s)
+        top = os.path.dirname(os.path.dirname(own))
+        fd = t.call("openat", AT_FDCWD, own.encode(), os.O_RDONLY)
+        assert fd >= 0 and t.call("read", fd, Out(64), 64) == 64, fd
+        assert t.call("openat", AT_FDCWD, os.path.dirname(own).encode(),
+                      os.O_RDONLY | os.O_DIRECTORY) >= 0
+        # For that a folder is confined to files of one purpose: all of it can be read.
+        for flags in (os.O_RDWR, os.O_WRONLY, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+            refused(t, "write its key", t.call("openat", AT_FDCWD, own.encode(), flags))
+        for path in (other, top, os.path.dirname(other), "/", "/root", "/etc", "/proc",
+                     os.path.join(os.path.dirname(own), "..", "other", "key.pem"),
+                     "/proc/self/root" + other, "/proc/%d/root%s" % (t.pid, other), "/proc/1/maps",
+                     "/var/lib", s.mail, s.conf["queue_directory"]):
+            for flags in (os.O_RDONLY, os.O_RDONLY | os.O_DIRECTORY):
+                refused(t, "open %s" % path, t.call("openat", AT_FDCWD, path.encode(), flags))
+        # A handle needs this capability and no path: nothing Landlock would see.
+        handle = struct.pack("<II", 128, 0) + b"\0" * 128
+        refused(t, "name_to_handle_at", t.call("name_to_handle_at", AT_FDCWD, other.encode(),
+                                               handle, b"\0" * 8, 0))
+        refused(t, "open_by_handle_at", t.call("open_by_handle_at", AT_FDCWD, handle, 0))
+        # SECURITY.md says so: that a file is there, and of what size.
+        assert t.call("newfstatat", AT_FDCWD, other.encode(), Out(144), 0) == 0
     everywhere(tries)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -245,6 +246,21 @@ def test_keys_of_root_are_read_after_the_confinement():
         new = s.install(s.pem, ["mx.example.test"])
         s.admin("tls", "reload")
         assert s.fingerprint() == new.fingerprint and s.pid_of("certd") == [pid]
+
+
+def test_a_folder_of_everything_is_complained_of():
+    """certd may read whatever lies beside the keys."""
+    with CertSuite(start=False) as s:
+        path = "/tmp/postkeep-test-%d.pem" % os.getpid()
+        shutil.copy(s.pem, path)
+        try:
+            s.write_conf(smtpd_tls_chain_files=path)
+            s.start()
+            s.wait_log("keys and certificates lie in /tmp itself, all of which certd may read")
+        finally:
+            os.unlink(path)
+    with CertSuite() as s:
+        assert "itself, all of which" not in s.log()
 
 
 def test_server_names():
