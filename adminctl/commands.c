@@ -187,7 +187,7 @@ static const struct command_arg auth_test_args[] = {
 	END_ARGS
 };
 static const struct command_arg failures_args[] = {
-	{ "name", ARG_OPTIONAL, "an address, a network or a user (default: all)" },
+	{ "name", ARG_OPTIONAL, "an address, a network, a user or a pair (default: all)" },
 	END_ARGS
 };
 static const struct command_arg watch_args[] = {

@@ -125,6 +125,8 @@ kind_of_key(const char *key)
 	if (view_caseends(k, VIEW("_at_ms")) || view_eq(k, VIEW("arrival_ms")) ||
 	    view_eq(k, VIEW("next_ms")) || view_eq(k, VIEW("hold_until_ms")) ||
 	    view_eq(k, VIEW("last_ms")) ||
+	    view_eq(k, VIEW("not_before_ms")) || view_eq(k, VIEW("not_after_ms")) ||
+	    view_eq(k, VIEW("created_ms")) || view_eq(k, VIEW("changed_ms")) ||
 	    view_eq(k, VIEW("dead_until_ms")) || view_eq(k, VIEW("next_due_ms")) ||
 	    view_eq(k, VIEW("last_error_ms")))
 		return COL_TIME;
@@ -132,7 +134,8 @@ kind_of_key(const char *key)
 		return COL_SPAN;
 	if (view_caseends(k, VIEW("_us")))
 		return COL_MICRO;
-	if (view_caseends(k, VIEW("_bytes")) || view_eq(k, VIEW("size")))
+	if (view_caseends(k, VIEW("_bytes")) || view_eq(k, VIEW("size")) ||
+	    view_eq(k, VIEW("quota")))
 		return COL_SIZE;
 	return COL_TEXT;
 }

@@ -225,6 +225,8 @@ failures_list_verb(struct authd *d, struct ipc_channel *ch, uint32_t id)
 	(void)auth_limits_each(d->limits, LIMITS_CLIENT, failures_row, &f);
 	f.kind = "account";
 	(void)auth_limits_each(d->limits, LIMITS_ACCOUNT, failures_row, &f);
+	f.kind = "pair";
+	(void)auth_limits_each(d->limits, LIMITS_PAIR, failures_row, &f);
 	error = failures_part(&f, false);
 	json_decref(f.rows);
 	return error;
@@ -255,6 +257,7 @@ clear_all(struct authd *d)
 	buf_init(&names, 16 << 20);
 	(void)auth_limits_each(d->limits, LIMITS_CLIENT, clearing_add, &names);
 	(void)auth_limits_each(d->limits, LIMITS_ACCOUNT, clearing_add, &names);
+	(void)auth_limits_each(d->limits, LIMITS_PAIR, clearing_add, &names);
 	rest = buf_view(&names);
 	while ((nul = view_find(rest, '\0')) >= 0) {
 		name = view_head(rest, (size_t)nul);

@@ -301,6 +301,47 @@ clear(struct auth_limits *l, enum limits_kind kind, struct view key)
 	return found;
 }
 
+struct pairs {
+	struct view	 name;		/* a network or a login */
+	struct buf	 found;		/* keys, each with a NUL behind it */
+};
+
+static void
+pairs_add(struct view key, uint32_t count, uint64_t seen_ms, void *arg)
+{
+	struct pairs *p = arg;
+	ptrdiff_t blank = view_find(key, ' ');
+
+	(void)count, (void)seen_ms;
+	if (blank < 0 || memchr(key.p, '\0', key.len) != NULL)
+		return;
+	if (view_eq(view_head(key, (size_t)blank), p->name) ||
+	    view_eq(view_from(key, (size_t)blank + 1), p->name)) {
+		(void)buf_put_view(&p->found, key);
+		(void)buf_put_char(&p->found, '\0');
+	}
+}
+
+/* Who forgives a client or an account forgives what lies between it and others. */
+static bool
+clear_pairs(struct auth_limits *l, struct view name)
+{
+	struct pairs p = { .name = name };
+	bool found = clear(l, LIMITS_PAIR, name);
+	struct view rest;
+	ptrdiff_t nul;
+
+	buf_init(&p.found, 16 << 20);
+	(void)auth_limits_each(l, LIMITS_PAIR, pairs_add, &p);
+	rest = buf_view(&p.found);
+	while ((nul = view_find(rest, '\0')) >= 0) {
+		found |= clear(l, LIMITS_PAIR, view_head(rest, (size_t)nul));
+		rest = view_from(rest, (size_t)nul + 1);
+	}
+	buf_fini(&p.found);
+	return found;
+}
+
 bool
 auth_limits_clear(struct auth_limits *l, struct view name)
 {
@@ -312,11 +353,11 @@ auth_limits_clear(struct auth_limits *l, struct view name)
 	buf_init(&b, 64);
 	if (domain_parse_ip(name, &ip) == 0) {
 		auth_limits_client(l, text, &b);
-		found = clear(l, LIMITS_CLIENT, buf_view(&b));
-	} else {
-		found = clear(l, LIMITS_CLIENT, name);
-		found |= clear(l, LIMITS_ACCOUNT, name);
+		name = buf_view(&b);
 	}
+	found = clear(l, LIMITS_CLIENT, name);
+	found |= clear(l, LIMITS_ACCOUNT, name);
+	found |= clear_pairs(l, name);
 	buf_fini(&b);
 	xfree(text);
 	return found;

@@ -88,10 +88,13 @@ void	auth_limits_forget(struct limits_question **q);
 void	auth_limits_failure(struct auth_limits *l, const char *address, const char *login);
 void	auth_limits_success(struct auth_limits *l, const char *address, const char *login);
 
-/* For the administrator: LIMITS_CLIENT or LIMITS_ACCOUNT. */
+/* For the administrator: all but LIMITS_KNOWN. */
 unsigned auth_limits_each(struct auth_limits *l, enum limits_kind kind, fail_limits_fn fn,
 	    void *arg);
-/* A network or address, or a login; false: nothing was counted there. */
+/*
+ * A network or address, a login, or a pair as it is listed; the first two
+ * with all pairs that they are one half of. False: nothing was counted there.
+ */
 bool	auth_limits_clear(struct auth_limits *l, struct view name);
 
 #endif

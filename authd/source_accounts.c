@@ -170,6 +170,32 @@ put_logins(struct buf *b, struct view name)
 	return error == PK_ENOENT && b->len > 0 ? 0 : error;
 }
 
+static bool
+has_record(enum accounts_kind kind, struct view name)
+{
+	json_t *record;
+
+	if (accounts_get(database, kind, name, &record) != 0)
+		return false;
+	json_decref(record);
+	return true;
+}
+
+/*
+ * A domain's catch-all is for addresses that are nobody's: an alias must not
+ * take a user's mail away, and who looks @domain up next cannot know of him.
+ */
+static int
+put_user_before_catchall(struct buf *value_r, struct view name)
+{
+	ptrdiff_t at = view_rfind(name, '@');
+
+	if (at <= 0 || !has_record(ACCOUNTS_ALIAS, view_from(name, (size_t)at)) ||
+	    !has_record(ACCOUNTS_USER, name))
+		return PK_ENOENT;
+	return buf_put_view(value_r, name);
+}
+
 static int
 map_record(enum source_map map, struct view name, struct buf *value_r)
 {
@@ -182,6 +208,8 @@ map_record(enum source_map map, struct view name, struct buf *value_r)
 	json_t *record;
 	int error = accounts_get(database, kinds[map], name, &record);
 
+	if (error == PK_ENOENT && map == SOURCE_MAP_ALIASES)
+		return put_user_before_catchall(value_r, name);
 	if (error != 0)
 		return error;
 	if (map == SOURCE_MAP_DOMAINS)

@@ -260,6 +260,18 @@ def test_failures_are_limited_and_owners_get_in():
         s.adminctl("auth", "failures", "clear", "127.0.0.1")
         t = Talk(s.port)
         assert t.plain("user000000@example.test", "secret0")[0] == 235
+        # A client that got in once is counted apart; the list shows that too, and it is forgiven.
+        pair = "127.0.0.1/32 user000000@example.test"
+        for name in ("127.0.0.1", "user000000@example.test", pair, None):
+            t = Talk(s.port)
+            for _ in range(5):
+                assert t.plain("user000000@example.test", "wrong")[0] == 535
+            assert t.plain("user000000@example.test", "secret0")[0] == 454
+            rows = s.admin("auth", "failures", "list")["failures"]
+            assert ("pair", pair, 5) in [(r["kind"], r["name"], r["count"]) for r in rows], rows
+            s.adminctl("auth", "failures", "clear", *([name] if name else []))
+            t = Talk(s.port)
+            assert t.plain("user000000@example.test", "secret0")[0] == 235, name
 
 
 def test_killed_while_changing():

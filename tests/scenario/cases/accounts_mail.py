@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Mail for accounts: tables accounts:... that authd answers."""
 import os
+import re
 import signal
 import threading
 import time
@@ -39,6 +40,9 @@ def test_changes_count_without_a_reload():
         assert rcpt(s, "nobody@example.test") == 550
         address = s.admin("lookup", "address", "alice@example.test")
         assert address["routes"][0]["quota"] == 1 << 20, address
+        shown = s.adminctl("user", "show", "alice@example.test").stdout
+        assert "quota: 1.0 MB" in shown, shown
+        assert re.search(r"^created_ms: 20\d\d-\d\d-\d\d \d\d:", shown, re.M), shown
         value = s.admin("table", "get", "accounts:users", "alice@example.test")
         assert value["answer"] == "example.test/alice/", value
         s.adminctl("--yes", "user", "delete", "alice@example.test")
@@ -116,3 +120,17 @@ def test_F8_authd_stands_still():
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         wait_for("alice again", lambda: rcpt(s, "alice@example.test") == 250)
+
+
+def test_a_catch_all_takes_no_users_mail():
+    with Suite(MAPS) as s:
+        s.adminctl("domain", "add", "example.test")
+        for user in ("a", "b"):
+            add(s, user + "@example.test")
+        s.adminctl("alias", "add", "@example.test", "a@example.test")
+        s.adminctl("alias", "add", "list@example.test", "b@example.test")
+        for rcpt in ("b@example.test", "b+box@example.test", "list@example.test"):
+            s.send(rcpt)
+        s.send("anybody@example.test")
+        wait_for("users' own mail", lambda: len(s.mailbox("example.test/b")) == 3)
+        wait_for("the others' mail", lambda: len(s.mailbox("example.test/a")) == 1)
