@@ -8,6 +8,20 @@
 #include "adminctl/command.h"
 #include "base/buf.h"
 
+void
+command_list(FILE *f, const char *word)
+{
+	struct view words, first;
+	size_t i;
+
+	for (i = 0; i < ncommands; i++) {
+		words = view_str(commands[i].words);
+		if (word == NULL || (view_next(&words, " ", &first) &&
+		    view_eq(first, view_str(word))))
+			fprintf(f, "  %-20s %s\n", commands[i].words, commands[i].text);
+	}
+}
+
 int
 run_help(const struct context *x, const json_t *args)
 {
@@ -30,8 +44,7 @@ run_help(const struct context *x, const json_t *args)
 		return EXIT_USAGE;
 	}
 	printf("usage: adminctl [-c config_directory] [--json] [--yes] command ...\n\n");
-	for (i = 0; i < ncommands; i++)
-		printf("  %-20s %s\n", commands[i].words, commands[i].text);
+	command_list(stdout, NULL);
 	printf("\nadminctl help COMMAND explains one; adminctl(8) has examples.\n");
 	return EXIT_OK;
 }

@@ -347,13 +347,16 @@ tell_delivery(struct buf *b, struct view text)
 static void
 tell_origin(struct buf *b, struct view text)
 {
-	struct view tls = value_of(text, "tls=");
+	struct view tls = value_of(text, "tls="), login = value_of(text, "sasl_username=");
 	ptrdiff_t slash = view_find(tls, '/');
 
 	buf_printf(b, "came from %.*s", VIEW_ARG(value_of(text, "client=")));
 	if (slash > 0)
 		buf_printf(b, " over %.*s with %.*s", VIEW_ARG(view_head(tls, (size_t)slash)),
 		    VIEW_ARG(view_from(tls, (size_t)slash + 1)));
+	if (login.len > 0)
+		buf_printf(b, ", logged in as %.*s by %.*s", VIEW_ARG(login),
+		    VIEW_ARG(value_of(text, "sasl_method=")));
 }
 
 /* One event as a sentence; what has no sentence of its own is shown as logged. */

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -99,6 +100,8 @@ json_t	*command_parse(const struct command *cmd, int argc, char **argv,
 /* Asks and renders; an exit status. */
 int	command_run(const struct context *x, const struct command *cmd, json_t *args);
 void	command_help(const struct command *cmd);
+/* A line for each command that begins with this word; NULL: for all. */
+void	command_list(FILE *f, const char *word);
 /* "queue list [--state STATE] ..." */
 void	command_usage(const struct command *cmd, struct buf *b);
 

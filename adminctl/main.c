@@ -103,9 +103,11 @@ main(int argc, char **argv)
 		return o.help ? run_help(&x, NULL) : usage("which command?");
 	cmd = command_find(o.argc, o.argv, &used);
 	if (cmd == NULL) {
-		snprintf(err, sizeof(err), "no such command: %s %s", o.argv[0],
-		    o.argc > 1 ? o.argv[1] : "");
-		return usage(err);
+		snprintf(err, sizeof(err), "no such command: %s%s%s", o.argv[0],
+		    o.argc > 1 ? " " : "", o.argc > 1 ? o.argv[1] : "");
+		(void)usage(err);
+		command_list(stderr, o.argv[0]);
+		return EXIT_USAGE;
 	}
 	if (o.help) {
 		command_help(cmd);

@@ -132,6 +132,9 @@ def test_trace_tells_the_story():
         doc = s.admin("trace", qid)
         assert doc["messages"][0]["id"] == qid and doc["messages"][0]["now"] is None
         assert s.adminctl("trace", "nobody@nowhere.test", check=False).returncode == 3
+        r = s.adminctl("queue", "remove", qid, check=False)
+        assert r.returncode == 2 and "  queue delete " in r.stderr, r
+        assert "dns" not in r.stderr, r
 
 
 def test_trace_of_what_is_still_here_and_what_was_refused():

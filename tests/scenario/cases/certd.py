@@ -84,6 +84,8 @@ def test_default_is_listed():
         shown = s.admin("tls", "certificate", "show", "default")["certificates"][0]
         assert shown["alt_names"] == ["mx.example.test"], shown
         assert len(shown["chain"]) == 1, shown
+        text = s.adminctl("tls", "certificate", "show", "default").stdout
+        assert re.search(r"^ *not_after_ms: 20\d\d-\d\d-\d\d \d\d:", text, re.M), text
 
 
 def test_postfix_forms_of_files():

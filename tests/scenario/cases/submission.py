@@ -114,6 +114,8 @@ def test_three_doors():
             assert "(Authenticated sender: alice@example.test)" in mail, mail
             s.wait_log(r"postkeep/submission/smtpd\[\d+\]: %s: client=\S+\[127\.0\.0\.1\], "
                        r"sasl_method=PLAIN, sasl_username=alice@example\.test(,|$)" % queue_id)
+            assert ", logged in as alice@example.test by PLAIN" in \
+                s.adminctl("trace", queue_id).stdout
 
 
 def test_smtplib():
