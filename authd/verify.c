@@ -64,6 +64,7 @@ struct verify {
 	struct loop_deferred deferred;
 	unsigned	 at;		/* source */
 	int		 found;		/* 0, PK_ENOENT, PK_ETEMP */
+	bool		 named;		/* login is the source's name of the user */
 	struct source_user user;
 	struct auth_cache_key cache_key;
 	struct waiting	*waiting;
@@ -79,6 +80,7 @@ struct verify {
 
 static void step_sources(struct verify *v);
 static void step_found(struct verify *v);
+static void begin(void *arg);
 
 /* ---- life ---- */
 
@@ -367,11 +369,54 @@ step_user(struct verify *v)
 	verify_free(v);
 }
 
+/*
+ * The name that the source gives is the user's, in the one form that names
+ * have here (A14): databases compare loosely, and every spelling that they
+ * take for the same would be a login of its own, with a count of its own.
+ */
+static void
+take_name(struct verify *v)
+{
+	struct view domain = view_str(v->d->conf->auth_default_domain);
+	ptrdiff_t at = view_rfind(buf_view(&v->login), '@');
+	struct buf name;
+
+	v->named = true;
+	if (at >= 0)
+		domain = view_from(buf_view(&v->login), (size_t)at + 1);
+	buf_init(&name, NAME_MAX_LEN);
+	if (v->user.login == NULL)
+		v->user.login = view_dup(buf_view(&v->login));
+	if (name_put(&name, view_str(v->user.login), domain) != 0) {
+		log_warn("the source %s gives a name that is no login's for %.*s",
+		    v->set->sources[v->at]->type->name, VIEW_ARG(buf_view(&v->login)));
+		v->found = PK_ETEMP;
+	} else if (!view_eq(buf_view(&name), buf_view(&v->login))) {
+		buf_reset(&v->login);
+		buf_put_view(&v->login, buf_view(&name));
+		v->named = false;
+	}
+	if (v->found == 0) {
+		xfree(v->user.login);
+		v->user.login = view_dup(buf_view(&name));
+	}
+	buf_fini(&name);
+}
+
 static void
 step_found(struct verify *v)
 {
 	static const struct source_user nobody;
 
+	if (v->found == 0 && !v->cancelled && !v->named) {
+		take_name(v);
+		if (!v->named) {
+			/* Another name than was asked for: has that one failed too often? */
+			v->named = true;
+			begin(v);
+			return;
+		}
+	}
 	if (v->cancelled) {
 		verify_free(v);
 	} else if (v->found == PK_ETEMP) {
@@ -456,6 +501,10 @@ limits_answered(bool limited, void *arg)
 	struct verify *v = arg;
 
 	v->question = NULL;
+	if (!limited && v->named) {
+		step_found(v);
+		return;
+	}
 	if (!limited) {
 		step_sources(v);
 		return;
