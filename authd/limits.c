@@ -259,7 +259,9 @@ auth_limits_failure(struct auth_limits *l, const char *address, const char *logi
 	    clock_mono_ms())) {
 		add(l, LIMITS_PAIR, buf_view(&k.pair));
 	} else {
-		add(l, LIMITS_CLIENT, buf_view(&k.client));
+		/* A Unix socket is a webmail's or a proxy's: many people, not one client. */
+		if (!view_eq(buf_view(&k.client), VIEW("local")))
+			add(l, LIMITS_CLIENT, buf_view(&k.client));
 		if (k.account.len > 0)
 			add(l, LIMITS_ACCOUNT, k.account);
 	}

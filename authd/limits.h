@@ -2,7 +2,8 @@
 /*
  * limits.h: who has failed too often, asked before anything is hashed.
  *
- * Counted: a client's network, an account (by clients that never got in), and
+ * Counted: a client's network (not a Unix socket's: many people speak through
+ * one), an account (by clients that never got in), and
  * the pair of both. A client that once got into an account may go on there
  * whatever strangers do; only its own failures there count against it. The
  * counters are shared by the workers of this machine (sys/fail_limits.h), and

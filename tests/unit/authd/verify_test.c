@@ -32,6 +32,13 @@ fake_find(struct source *s, struct view login, struct source_user *u)
 	__atomic_add_fetch(&finds, 1, __ATOMIC_RELAXED);
 	if (find_result != 0)
 		return find_result;
+	/* A database that compares loosely: its own name for whoever it finds. */
+	if (view_starts(login, VIEW("loose"))) {
+		u->login = xstrdup(view_starts(login, VIEW("loose-bad")) ? "no name" :
+		    "Al\xc3\x89x@X.test");
+		source_user_add_hash(u, hash_of_secret, NULL);
+		return 0;
+	}
 	if (!view_eq(login, VIEW("alice@x.test")) && !view_eq(login, VIEW("app@x.test")) &&
 	    !view_eq(login, VIEW("broken@x.test")) && !view_eq(login, VIEW("old@x.test")))
 		return PK_ENOENT;
@@ -439,6 +446,46 @@ test_A15_known_elsewhere_is_counted_here(void **state)
 	auth_limits_set_remote(d.limits, NULL, NULL);
 }
 
+/* Whoever fails through a webmail's socket does not lock out the others behind it. */
+static void
+test_A15_local_clients_are_many(void **state)
+{
+	struct verify_client c = { "local", "webmail", SOURCE_SMTP };
+	unsigned i;
+
+	(void)state;
+	(void)auth_limits_clear(d.limits, VIEW("alice@x.test"));
+	configure("auth_client_failure_limit = 4\nauth_account_failure_limit = 6\n");
+	for (i = 0; i < 6; i++)
+		assert_int_equal(ask_as(&c, "victim", "wrong", NULL), VERIFY_WRONG);
+	assert_int_equal(ask_as(&c, "victim", "wrong", NULL), VERIFY_LIMITED);
+	assert_int_equal(ask_as(&c, "alice", "secret", NULL), VERIFY_OK);
+}
+
+/* Many spellings of one user: one login, and one count of failures. */
+static void
+test_A14_the_source_names_the_user(void **state)
+{
+	struct verify_client c = { NULL, "submission", SOURCE_SMTP };
+	char address[32], user[32];
+	struct answer a;
+	unsigned i;
+
+	(void)state;
+	configure("auth_account_failure_limit = 5\n");
+	c.address = "203.0.113.90";
+	assert_int_equal(ask_as(&c, "loose0", "secret", &a), VERIFY_OK);
+	assert_string_equal(a.login, "al\xc3\xa9x@x.test");
+	assert_int_equal(ask_as(&c, "loose-bad", "secret", &a), VERIFY_TEMPORARY);
+	c.address = address;
+	for (i = 0; i < 6; i++) {
+		snprintf(address, sizeof(address), "203.0.113.%u", 100 + i);
+		snprintf(user, sizeof(user), "loose%u", i);
+		assert_int_equal(ask_as(&c, user, i < 5 ? "wrong" : "secret", &a),
+		    i < 5 ? VERIFY_WRONG : VERIFY_LIMITED);
+	}
+}
+
 /* Both forms of a password are one login: one failure, or none. */
 static void
 test_forms_of_a_password(void **state)
@@ -559,6 +606,8 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_A15_known_elsewhere_is_counted_here),
 		cmocka_unit_test(test_forms_of_a_password),
+		cmocka_unit_test(test_A14_the_source_names_the_user),
+		cmocka_unit_test(test_A15_local_clients_are_many),
 		cmocka_unit_test(test_upgrade),
 		cmocka_unit_test(test_A15_unknown_and_wrong_take_the_same_time),
 	};
