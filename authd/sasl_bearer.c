@@ -57,6 +57,8 @@ refuse(struct sasl *s, const char *status)
 {
 	struct buf b;
 
+	/* Counted now: a client need not wait for the end of it. */
+	verify_report(s->d, &s->who, buf_cstr(&s->user), false);
 	buf_reset(&s->input);
 	buf_init(&b, 4000);
 	buf_put_char(&b, '{');
@@ -178,7 +180,7 @@ sasl_bearer_step(struct sasl *s, bool has_input, struct view input)
 
 	(void)has_input;
 	if (s->refused) {
-		sasl_fail(s, SASL_TEXT_WRONG);
+		sasl_fail_counted(s, SASL_TEXT_WRONG);
 		return;
 	}
 	rc = is_xoauth2(s) ? bearer_xoauth2_parse(input, &s->user, &token) :

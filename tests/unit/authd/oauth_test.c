@@ -680,6 +680,55 @@ put_bearer(struct buf *b, const char *before, const char *user, bool right)
 	buf_put_str(b, "\1\1");
 }
 
+static struct sasl *
+start(struct authd *d)
+{
+	const struct sasl_client c = {
+		.who = { "192.0.2.1", "submission", SOURCE_SMTP },
+		.flags = AUTH_SESSION_TLS,
+	};
+	struct sasl *s = sasl_new(d, VIEW("XOAUTH2"), &c, on_next, NULL);
+
+	assert_non_null(s);
+	fake_reset();
+	return s;
+}
+
+/* Who hangs up on the reason has failed all the same. */
+static void
+leave_after_refusal(struct authd *d, struct buf *b)
+{
+	struct sasl *s = start(d);
+
+	put_bearer(b, "user=alice", "alice@example.test", false);
+	give(d, s, buf_view(b));
+	assert_int_equal(last.state, AUTH_CHALLENGE);
+	sasl_free(&s);
+	assert_int_equal(fake_seen.failures, 1);
+}
+
+/* The mechanism is taken away between a client's AUTH and its token. */
+static void
+reload_without_tokens(struct authd *d, struct buf *b)
+{
+	const struct conf *before = d->conf;
+	struct sasl *s = start(d);
+	struct buf why;
+
+	sasl_step(s, false, VIEW(""));
+	assert_int_equal(last.state, AUTH_CHALLENGE);
+	d->conf = conf_load("main.cf", VIEW("auth_mechanisms = plain\n"), on_note, NULL);
+	buf_init(&why, 500);
+	assert_int_equal(sasl_reload(d, &why), 0);
+	buf_fini(&why);
+	put_bearer(b, "user=alice", "alice@example.test", true);
+	give(d, s, buf_view(b));
+	assert_int_equal(last.state, AUTH_TEMPORARY);
+	sasl_free(&s);
+	conf_free((struct conf **)(uintptr_t)&d->conf);
+	d->conf = before;
+}
+
 static void
 test_A15_conversations(void **state)
 {
@@ -735,6 +784,8 @@ test_A15_conversations(void **state)
 		CHECK_INT(rows[i].name, fake_seen.failures, rows[i].want == AUTH_FAILURE);
 		CHECK_INT(rows[i].name, fake_seen.successes, rows[i].want == AUTH_SUCCESS);
 	}
+	leave_after_refusal(&d, &b);
+	reload_without_tokens(&d, &b);
 	sasl_fini(&d);
 	loop_free(&d.loop);
 	conf_free((struct conf **)(uintptr_t)&d.conf);
