@@ -15,6 +15,11 @@
 #include "net/tls_internal.h"
 
 #define CIPHERS_MAX	8192
+/*
+ * A server chooses the prime of DHE. OpenSSL takes 10,000 bits, which cost
+ * seconds in which nobody else's mail goes out.
+ */
+#define DH_BITS_MAX	4096
 /* Combinations kept; a policy table names a handful. */
 #define VARIANTS_MAX	16
 
@@ -92,9 +97,26 @@ make_ciphers(const struct tls_client *c, const struct words *w, bool strict,
 
 static int	on_new_session(SSL *ssl, SSL_SESSION *session);
 
+/* OpenSSL's own judgement, and the bound that it lacks. */
+static int	(*openssl_judges)(const SSL *ssl, const SSL_CTX *ctx, int what, int bits, int nid,
+	    void *other, void *ex);
+
+static int
+on_security(const SSL *ssl, const SSL_CTX *ctx, int what, int bits, int nid,
+    void *other, void *ex)
+{
+	if (what == SSL_SECOP_TMP_DH && other != NULL &&
+	    EVP_PKEY_get_bits(other) > DH_BITS_MAX)
+		return 0;
+	return openssl_judges(ssl, ctx, what, bits, nid, other, ex);
+}
+
 static void
 set_options(const struct tls_client *c, SSL_CTX *ctx)
 {
+	if (openssl_judges == NULL)
+		openssl_judges = SSL_CTX_get_security_callback(ctx);
+	SSL_CTX_set_security_callback(ctx, on_security);
 	SSL_CTX_set_options(
 	    ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ctx,

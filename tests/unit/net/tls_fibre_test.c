@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 /* OpenSSL's STACKSIZE (crypto/async/arch/async_posix.c) and our paint. */
 #define STACK_SIZE	32768
 #define PAINT		0xa7
@@ -26,7 +28,7 @@ static unsigned nstacks;
 static void *
 take(size_t n, const char *file, int line)
 {
-	unsigned char *p = malloc(n);
+	unsigned char *p = xmalloc(n);
 
 	(void)file;
 	(void)line;
@@ -42,7 +44,7 @@ take_again(void *p, size_t n, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return realloc(p, n);
+	return xreallocarray(p, n, 1);
 }
 
 static void
@@ -55,7 +57,7 @@ give_back(void *p, const char *file, int line)
 	for (i = 0; i < nstacks; i++)
 		if (stacks[i] == p)
 			stacks[i] = NULL;
-	free(p);
+	xfree(p);
 }
 
 /* Bytes that nobody wrote, of the fullest stack; 0: there was none. */

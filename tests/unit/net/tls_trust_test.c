@@ -5,6 +5,9 @@
  */
 #include "tests/unit/net/tls_rig.h"
 
+#include <sys/socket.h>
+
+#include <openssl/err.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -440,6 +443,74 @@ test_trust_of_a_session(void **state)
 	pki_fini(&pki);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_levels_and_names), cmocka_unit_test(test_untrusted_issuer),
+/* ---- primes that a server chooses ---- */
+
+static void
+woken(void *arg)
+{
+	(void)arg;
+}
+
+static EVP_PKEY *
+dh_key(const char *group)
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+	EVP_PKEY *key = NULL;
+
+	assert_int_equal(EVP_PKEY_keygen_init(c), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_group_name(c, group), 1);
+	assert_int_equal(EVP_PKEY_generate(c, &key), 1);
+	EVP_PKEY_CTX_free(c);
+	return key;
+}
+
+/* Our client and OpenSSL's server with this group; what the client came to. */
+static enum tls_status
+shake_dhe(struct rig_bench *b, const char *group)
+{
+	struct tls_expect e = { .level = TLS_LEVEL_MAY };
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	enum tls_status status = TLS_WANT_READ;
+	struct tls_conn *t;
+	int sv[2], i;
+	SSL *ssl;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	assert_int_equal(SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION), 1);
+	assert_int_equal(SSL_CTX_set_cipher_list(ctx, "DHE-RSA-AES128-GCM-SHA256"), 1);
+	assert_int_equal(SSL_CTX_use_cert_and_key(ctx, b->cert->x509, b->cert->key, NULL, 1), 1);
+	assert_int_equal(SSL_CTX_set0_tmp_dh_pkey(ctx, dh_key(group)), 1);
+	ssl = SSL_new(ctx);
+	SSL_set_fd(ssl, sv[1]);
+	SSL_set_accept_state(ssl);
+	t = tls_conn_connect(b->client, sv[0], &e, woken, NULL);
+	for (i = 0; i < 10 && status == TLS_WANT_READ; i++) {
+		status = tls_conn_handshake(t);
+		(void)SSL_do_handshake(ssl);
+	}
+	tls_conn_free(&t);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	close(sv[0]);
+	close(sv[1]);
+	ERR_clear_error();
+	return status;
+}
+
+static void
+test_A18_large_primes(void **state)
+{
+	struct rig_bench b;
+
+	(void)state;
+	/* The usual lists have no DHE. */
+	rig_bench_init(&b, RIG_RSA, "tls_medium_cipherlist = HIGH\n");
+	assert_int_equal(shake_dhe(&b, "ffdhe2048"), TLS_DONE);
+	assert_int_equal(shake_dhe(&b, "ffdhe8192"), TLS_FAILED);
+	rig_bench_fini(&b);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_A18_large_primes),
+    cmocka_unit_test(test_levels_and_names), cmocka_unit_test(test_untrusted_issuer),
     cmocka_unit_test(test_dane_usages), cmocka_unit_test(test_dane_unusable),
     cmocka_unit_test(test_fingerprints), cmocka_unit_test(test_trust_of_a_session))
