@@ -64,7 +64,7 @@ socket_read(BIO *bio, char *p, int n)
 	if (got > 0 && t->is_server && !t->established &&
 	    !tls_hello_passes(&t->hello,
 		SSL_version(t->ssl) == TLS1_2_VERSION, p, (size_t)got)) {
-		tls_conn_set_error(t, "a handshake message is too long");
+		tls_conn_set_error(t, "the handshake is too long");
 		t->error_no = EPROTO;
 		return -1;
 	}

@@ -10,12 +10,15 @@
  */
 #include "net/tls_plan.h"
 
+#include <openssl/err.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "mail/domain.h"
+#include "net/tls_internal.h"
 
 /* A key holds all records in hexadecimal; one answer is at most a packet. */
 #define KEY_MAX		(4 * 65536)
@@ -84,6 +87,27 @@ tls_dane_fini(struct tls_dane *d)
 	memset(d, 0, sizeof(*d));
 }
 
+/* A certificate or public key in full, and nothing behind it. */
+static bool
+parses(unsigned selector, struct view der)
+{
+	const unsigned char *p = (const unsigned char *)der.p, *end = p + der.len;
+	X509 *x = selector == 0 ? X509_new_ex(tls_library()->ctx, NULL) : NULL;
+	EVP_PKEY *key = NULL;
+	bool ok;
+
+	if (selector == 0)
+		ok = x != NULL && d2i_X509(&x, &p, (long)der.len) != NULL &&
+		    X509_get0_pubkey(x) != NULL;
+	else
+		ok = d2i_PUBKEY_ex(&key, &p, (long)der.len, tls_library()->ctx,
+		    NULL) != NULL;
+	X509_free(x);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return ok && p == end;
+}
+
 bool
 tls_tlsa_usable(const struct tls_tlsa *t)
 {
@@ -94,7 +118,7 @@ tls_tlsa_usable(const struct tls_tlsa *t)
 		return false;
 	switch (t->matching) {
 	case 0:
-		return t->data.len > 0;
+		return parses(t->selector, t->data);
 	case 1:
 		return t->data.len == 32;
 	case 2:

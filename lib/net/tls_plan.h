@@ -53,7 +53,10 @@ void	tls_dane_fini(struct tls_dane *d);
  */
 void	tls_dane_answer(struct tls_dane *d, int error, bool secure, const struct view *rdata,
 	    size_t n);
-/* RFC 7672 3.1: usage 2 or 3, known selector and digest of the right length. */
+/*
+ * RFC 7672 3.1: usage 2 or 3, known selector, digest of the right length or
+ * what can be read as a certificate or key.
+ */
 bool	tls_tlsa_usable(const struct tls_tlsa *t);
 
 /* ---- plans ---- */

@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
 #include <string.h>
 
 #include "base/error.h"
@@ -142,7 +145,7 @@ test_usable(void **state)
 		bool		usable;
 	} cases[] = {
 		{ 3, 1, 1, 32, true }, { 3, 0, 2, 64, true },
-		{ 2, 0, 0, 400, true }, { 2, 1, 1, 32, true },
+		{ 2, 0, 0, 400, false }, { 2, 1, 1, 32, true },
 		{ 0, 0, 1, 32, false }, { 1, 1, 1, 32, false },
 		{ 4, 0, 1, 32, false }, { 255, 0, 1, 32, false },
 		{ 3, 2, 1, 32, false }, { 3, 1, 3, 32, false },
@@ -162,6 +165,37 @@ test_usable(void **state)
 		if (tls_tlsa_usable(&t) != cases[i].usable)
 			fail_msg("row %zu", i);
 	}
+}
+
+/* A certificate or a key in the record itself (matching type 0). */
+static void
+test_usable_in_full(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	unsigned char *der[2] = { NULL, NULL };
+	struct tls_tlsa t = { .usage = 3 };
+	unsigned i;
+	int len[2];
+
+	(void)state;
+	assert_true(ASN1_INTEGER_set(X509_get_serialNumber(x), 1) == 1 &&
+	    X509_gmtime_adj(X509_getm_notBefore(x), 0) != NULL &&
+	    X509_gmtime_adj(X509_getm_notAfter(x), 3600) != NULL &&
+	    X509_set_pubkey(x, key) == 1 && X509_sign(x, key, EVP_sha256()) > 0);
+	len[0] = i2d_X509(x, &der[0]);
+	len[1] = i2d_PUBKEY(key, &der[1]);
+	for (i = 0; i < 4; i++) {
+		t.selector = (uint8_t)(i / 2);
+		t.data = view_of((const char *)der[i % 2], (size_t)len[i % 2]);
+		assert_true(tls_tlsa_usable(&t) == (t.selector == i % 2));
+		t.data.len--;
+		assert_false(tls_tlsa_usable(&t));
+	}
+	OPENSSL_free(der[0]);
+	OPENSSL_free(der[1]);
+	X509_free(x);
+	EVP_PKEY_free(key);
 }
 
 /* ---- plans ---- */
@@ -370,6 +404,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_usable),
+    cmocka_unit_test(test_usable_in_full),
 		cmocka_unit_test(test_plans),
 		cmocka_unit_test(test_key),
 	};
