@@ -5,7 +5,7 @@
  * Run by qmgr, once for each message that states a login, before anything
  * else is done with it. A worker that was taken over can write any name into
  * an envelope; believed is only what authd says of the ticket beside it, and
- * only from a writer whose role serves users. The answer goes into the
+ * never from a writer that takes no mail of clients. The answer goes into the
  * message's marks, which the journal and the index keep. Forged mail is held:
  * the administrator sees it, nobody else does. While authd is away mail
  * waits; it is neither lost nor sent on.
@@ -191,7 +191,11 @@ tickets_wait(struct qmgr *q, struct message *m)
 		store_changed(&q->store, m);
 		return true;
 	}
-	if (m->origin == MESSAGE_ORIGIN_MX || m->origin == MESSAGE_ORIGIN_OWN) {
+	/*
+	 * On a listener of class mx users may log in too, where the administrator
+	 * offers AUTH there (Postfix's global smtpd_sasl_auth_enable).
+	 */
+	if (m->origin == MESSAGE_ORIGIN_OWN) {
 		deny(q, m, login, VIEW("nobody logs in there"));
 		return false;
 	}

@@ -302,6 +302,23 @@ test_ticket_is_checked_once(void **state)
 	end();
 }
 
+/* AUTH on port 25, as many a main.cf has it: mail that was taken is not held. */
+static void
+test_login_on_an_mx_listener(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	begin();
+	id = write_message(IPC_ROLE_smtpd, "u@example.test", AUTH_TICKET_SIZE, 0);
+	turns(50);
+	assert_int_equal(asked, 1);
+	assert_int_equal(find(id)->login, MESSAGE_LOGIN_VERIFIED);
+	assert_int_equal(find(id)->flags & (MESSAGE_HELD | MESSAGE_ACTIVE), MESSAGE_ACTIVE);
+	store_finish(&q.store, find(id));
+	end();
+}
+
 static void
 test_A16_A24_forged_login_is_held(void **state)
 {
@@ -317,7 +334,8 @@ test_A16_A24_forged_login_is_held(void **state)
 		{ "half a ticket", IPC_ROLE_submission, "u@example.test", AUTH_TICKET_SIZE / 2, 0 },
 		{ "too long a ticket", IPC_ROLE_localsmtp, "u@example.test",
 		    AUTH_TICKET_SIZE + 1, 0 },
-		{ "a worker of strangers", IPC_ROLE_smtpd, "u@example.test", AUTH_TICKET_SIZE, 0 },
+		{ "a worker of strangers", IPC_ROLE_smtpd, "u@example.test", AUTH_TICKET_SIZE, 1 },
+		{ "a worker of strangers, no ticket", IPC_ROLE_smtpd, "u@example.test", 0, 0 },
 		{ "bounce", IPC_ROLE_bounce, "u@example.test", AUTH_TICKET_SIZE, 0 },
 	};
 	uint64_t id;
@@ -493,6 +511,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_class_is_the_writers_role),
 		cmocka_unit_test(test_ticket_is_checked_once),
+		cmocka_unit_test(test_login_on_an_mx_listener),
 		cmocka_unit_test(test_A16_A24_forged_login_is_held),
 		cmocka_unit_test(test_waits_while_authd_is_away),
 		cmocka_unit_test(test_not_before_its_time),
