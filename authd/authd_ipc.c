@@ -28,13 +28,14 @@
 #include "base/mem.h"
 #include "ipc/auth.h"
 #include "sys/stats.h"
+#include "table/table.h"
 
 #define MECHANISM_MAX		32
 #define LISTENER_MAX		64
 #define ADDRESS_MAX_LEN		64
 #define HOST_MAX		255
 #define BINDING_MAX		255
-#define QUERY_MAX		1000
+#define QUERY_MAX		TABLE_KEY_MAX
 #define TEXT_MAX		300
 /* At once: a worker has at most some ten thousand sessions, few of them log in. */
 #define WORKER_MAX		5000
@@ -565,7 +566,8 @@ on_account_get(struct peer *p, struct ipc_msg *m)
 	q->id = m->id;
 	q->map = map;
 	q->key = view_dup(query);
-	buf_init(&q->value, IPC_BODY_MAX - 100);
+	/* More than lookupd takes would end the channel. */
+	buf_init(&q->value, TABLE_VALUE_MAX);
 	q->set = source_set_ref(p->d->sources);
 	TAILQ_INSERT_TAIL(&all->questions, q, link);
 	if (++all->nquestions > QUESTIONS_MAX) {

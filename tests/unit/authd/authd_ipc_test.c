@@ -185,11 +185,44 @@ test_A15_cancelled_questions_are_answered(void **state)
 	assert_int_equal(closed, 0);
 }
 
+/* As long as lookupd's keys may be: no lie, and nobody's name. */
+static void
+test_long_key(void **state)
+{
+	struct ipc_channel *ch;
+	char key[2048];
+	struct ipc_out o;
+	int sv[2];
+
+	(void)state;
+	d.sources = XNEW(struct source_set);
+	d.sources->refs = 1;
+	assert_int_equal(ipc_socketpair(sv), 0);
+	d.early.over = false;
+	assert_true(early_keep(&d.early, IPC_ROLE_lookupd, 8, sv[0]));
+	authd_begin(&d);
+	ch = ipc_channel_new(d.loop, sv[1], IPC_ROLE_lookupd, IPC_ROLE_authd, 1, &worker_ops,
+	    NULL);
+	turns();
+	memset(key, 'k', sizeof(key));
+	ipc_out_init(&o, IPC_ACCOUNT_GET);
+	ipc_put_str(&o, IPC_F_TABLE, "users");
+	ipc_put_bytes(&o, IPC_F_QUERY, view_of(key, sizeof(key)));
+	(void)ipc_call(ch, &o, 0, on_step, NULL);
+	turns();
+	assert_int_equal(answers, 1);
+	assert_int_equal(closed, 0);
+	ipc_channel_free(&ch);
+	turns();
+	source_set_unref(&d.sources);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_success, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long_key, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_A15_cancelled_questions_are_answered, set_up,
 		    tear_down),
 	};
