@@ -256,11 +256,36 @@ change(const struct context *x, struct view name, struct view value)
 	return status;
 }
 
+/* "a = 1" "c = 2" arrive as one text; nobody means " 1 c = 2" by that. */
+static bool
+begins_another(struct view value, struct view *name_r)
+{
+	struct view rest = value, word, before = VIEW("");
+	ptrdiff_t eq;
+	unsigned i;
+
+	if (view_find(value, '{') >= 0)
+		return false;
+	while (view_next(&rest, " \t", &word)) {
+		eq = view_find(word, '=');
+		if (eq > 0)
+			before = view_head(word, (size_t)eq);
+		for (i = 0; eq >= 0 && i < conf_nrows; i++) {
+			if (view_eq(before, view_str(conf_rows[i].name))) {
+				*name_r = before;
+				return true;
+			}
+		}
+		before = word;
+	}
+	return false;
+}
+
 int
 run_config_set(const struct context *x, const json_t *args)
 {
 	const char *text = json_string_value(json_object_get(args, "assignment"));
-	struct view whole = view_str(text), name, value;
+	struct view whole = view_str(text), name, value, other;
 	ptrdiff_t eq = view_find(whole, '=');
 	int status;
 
@@ -272,6 +297,11 @@ run_config_set(const struct context *x, const json_t *args)
 	value = view_trim(view_from(whole, (size_t)eq + 1));
 	if (view_find(value, '\n') >= 0 || view_find(name, '\n') >= 0) {
 		fprintf(stderr, "adminctl: a value is one line\n");
+		return EXIT_USAGE;
+	}
+	if (begins_another(value, &other)) {
+		fprintf(stderr, "adminctl: one assignment at a time: %.*s is another\n",
+		    VIEW_ARG(other));
 		return EXIT_USAGE;
 	}
 	status = change(x, name, value);

@@ -214,7 +214,9 @@ refresh(struct passwd_file *f)
 	    memcmp(&st.st_mtim, &f->mtime, sizeof(f->mtime)) == 0)
 		return 0;
 	if (load(f) != 0) {
-		log_error("%s cannot be read: %s", f->path, strerror(errno));
+		log_error("%s cannot be read: %s%s", f->path, strerror(errno),
+		    errno == EACCES ? " (it has to be readable for the group of authd's user: "
+		    "chgrp pk-auth, chmod 640)" : "");
 		return PK_ETEMP;
 	}
 	f->inode = st.st_ino;

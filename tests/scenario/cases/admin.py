@@ -183,6 +183,10 @@ def test_config_show_set_check_diff():
         assert "5000" in open(os.path.join(s.etc, "main.cf")).read()
         unknown = s.adminctl("config", "set", "mesage_size_limit = 1", check=False)
         assert "message_size_limit" in unknown.stderr, "nearest name is offered"
+        two = s.adminctl("config", "set", "bounce_queue_lifetime = 2d", "mynetworks = ::1/128",
+                         check=False)
+        assert two.returncode == 2 and "mynetworks is another" in two.stderr, two
+        s.adminctl("config", "set", "smtp_tls_policy_maps = inline:{ {mynetworks = may} }")
         s.adminctl("config", "check")
 
 
