@@ -37,6 +37,7 @@ struct session {
 	struct tls_conn	*tls;
 	bool		 shake;
 	bool		 in_tls;
+	bool		 heard;		/* it has said something */
 	struct probe_result *r;
 };
 
@@ -265,6 +266,7 @@ converse(struct session *s, struct tls_client *tls, const struct tls_plan *plan)
 		n = receive(s, in, sizeof(in));
 		if (n <= 0)
 			break;
+		s->heard = true;
 		(void)smtp_client_feed(&s->client, view_of(in, (size_t)n));
 		if (s->client.dead)
 			return;
@@ -297,6 +299,19 @@ engine_facts(struct session *s)
 	buf_fini(&b);
 }
 
+/* Who waits for a handshake says nothing until then: mail would wait as long. */
+static void
+hint_at_wrappermode(struct session *s, uint16_t port)
+{
+	char *text = s->r->error;
+
+	if (text == NULL || (port != 465 && clock_mono_ms() < s->deadline_ms))
+		return;
+	s->r->error = xasprintf("%s (for TLS from the first byte: smtp_tls_wrappermode = yes, "
+	    "or a transport of its own with it)", text);
+	xfree(text);
+}
+
 void
 probe_session(const struct conf *conf, struct tls_client *tls, const char *host,
     const char *address, uint16_t port, const struct tls_plan *plan,
@@ -324,6 +339,8 @@ probe_session(const struct conf *conf, struct tls_client *tls, const char *host,
 			converse(&s, tls, plan);
 		engine_facts(&s);
 	}
+	if (!wrapped && !s.heard)
+		hint_at_wrappermode(&s, port);
 	if (s.tls != NULL)
 		tls_conn_shutdown(s.tls);
 	tls_conn_free(&s.tls);

@@ -698,6 +698,8 @@ def test_probe_says_what_a_delivery_would_do():
         assert "mail would be deferred because: Server certificate not verified" in text, text
         assert "(expired)" in text and "CN=wrong.test" in text
         assert s.adminctl("tls", "probe", "a b", check=False).returncode == 2
+        doc = probe(w, "[127.0.0.81]:465")
+        assert "smtp_tls_wrappermode" in doc["reason"] + json.dumps(doc["hosts"]), doc
         assert s.adminctl("tls", "probe", "x.test", "--transport", "mailbox",
                           check=False).returncode == 2
         # Nothing was begun by any of these.
