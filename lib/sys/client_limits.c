@@ -10,21 +10,18 @@
  */
 #include "sys/client_limits.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "sys/shared_table.h"
 
 #define MAGIC		0x324d494c4b50ULL	/* "PKLIM2" */
+#define NAME		"client-limits"	/* in /proc */
 #define BUCKETS		8192u
 #define WAYS		4u
 
@@ -51,29 +48,10 @@ struct client_limits {
 #define GET(x)		atomic_load_explicit(&(x), memory_order_relaxed)
 #define PUT(x, n)	atomic_store_explicit(&(x), (n), memory_order_relaxed)
 
-static int
-init_table(int fd)
-{
-	uint64_t head[2] = { MAGIC, 0 };
-
-	if (ftruncate(fd, sizeof(struct table)) == -1 ||
-	    getentropy(&head[1], sizeof(head[1])) == -1 ||
-	    pwrite(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
-		return -1;
-	/* One worker that cuts it off would be the end of all (SIGBUS). */
-	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-}
-
 int
 client_limits_create(void)
 {
-	int fd = memfd_create("client-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd != -1 && init_table(fd) == -1) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	return shared_table_create(NAME, sizeof(struct table), MAGIC);
 }
 
 struct client_limits *
@@ -81,31 +59,20 @@ client_limits_map(int fd, unsigned worker)
 {
 	struct client_limits *c;
 	struct table *table;
-	struct stat st;
 	size_t i;
-	int own = -1;
 
-	if (fd == -1)
-		fd = own = client_limits_create();
-	if (fd == -1 || worker >= CLIENT_LIMITS_WORKERS || fstat(fd, &st) == -1 ||
-	    (size_t)st.st_size != sizeof(struct table))
+	if (worker >= CLIENT_LIMITS_WORKERS)
 		return NULL;
-	table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (own != -1)
-		close(own);
-	if (table == MAP_FAILED)
+	table = shared_table_map(fd, NAME, sizeof(*table), MAGIC);
+	if (table == NULL)
 		return NULL;
-	if (table->magic != MAGIC) {
-		munmap(table, sizeof(*table));
-		return NULL;
-	}
 	c = XNEW(struct client_limits);
 	c->table = table;
 	c->worker = worker;
 	c->v4_bits = 32;
 	c->v6_bits = 64;
 	/* Only rows in use, or every page of the table would come to exist. */
-	for (i = 0; own == -1 && i < BUCKETS * WAYS; i++)
+	for (i = 0; fd != -1 && i < BUCKETS * WAYS; i++)
 		if (GET(table->rows[i].key) != 0)
 			PUT(table->rows[i].open[worker], 0);
 	return c;
@@ -116,7 +83,7 @@ client_limits_unmap(struct client_limits **c)
 {
 	if (*c == NULL)
 		return;
-	munmap((*c)->table, sizeof(struct table));
+	shared_table_unmap((*c)->table, sizeof(struct table));
 	xfree(*c);
 	*c = NULL;
 }

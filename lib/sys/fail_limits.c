@@ -8,20 +8,17 @@
  */
 #include "sys/fail_limits.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "sys/shared_table.h"
 
 #define MAGIC		0x314c49414650ULL	/* "PFAIL1" */
+#define NAME		"fail-limits"	/* in /proc */
 #define BUCKETS		8192u
 #define WAYS		8u
 
@@ -48,54 +45,20 @@ struct fail_limits {
 #define GET(x)		atomic_load_explicit(&(x), memory_order_relaxed)
 #define PUT(x, n)	atomic_store_explicit(&(x), (n), memory_order_relaxed)
 
-static int
-init_table(int fd)
-{
-	uint64_t head[2] = { MAGIC, 0 };
-
-	if (ftruncate(fd, sizeof(struct table)) == -1 ||
-	    getentropy(&head[1], sizeof(head[1])) == -1 ||
-	    pwrite(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
-		return -1;
-	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-}
-
 int
 fail_limits_create(void)
 {
-	int fd = memfd_create("fail-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd != -1 && init_table(fd) == -1) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	return shared_table_create(NAME, sizeof(struct table), MAGIC);
 }
 
 struct fail_limits *
 fail_limits_map(int fd)
 {
+	struct table *table = shared_table_map(fd, NAME, sizeof(*table), MAGIC);
 	struct fail_limits *f;
-	struct table *table;
-	struct stat st;
-	int own = -1;
 
-	if (fd == -1)
-		fd = own = fail_limits_create();
-	if (fd == -1 || fstat(fd, &st) == -1 || (size_t)st.st_size != sizeof(struct table)) {
-		if (own != -1)
-			close(own);
+	if (table == NULL)
 		return NULL;
-	}
-	table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (own != -1)
-		close(own);
-	if (table == MAP_FAILED)
-		return NULL;
-	if (table->magic != MAGIC) {
-		munmap(table, sizeof(*table));
-		return NULL;
-	}
 	f = XNEW(struct fail_limits);
 	f->table = table;
 	return f;
@@ -106,7 +69,7 @@ fail_limits_unmap(struct fail_limits **f)
 {
 	if (*f == NULL)
 		return;
-	munmap((*f)->table, sizeof(struct table));
+	shared_table_unmap((*f)->table, sizeof(struct table));
 	xfree(*f);
 	*f = NULL;
 }

@@ -15,6 +15,8 @@ lib_sys_libsys_a_SOURCES =			\
 	lib/sys/sandbox_internal.h		\
 	lib/sys/sandbox_profiles.c		\
 	lib/sys/seccomp.c			\
+	lib/sys/shared_table.c			\
+	lib/sys/shared_table.h			\
 	lib/sys/stats.c				\
 	lib/sys/stats.def			\
 	lib/sys/stats.h
