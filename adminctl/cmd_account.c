@@ -324,7 +324,7 @@ import_send(struct import *m)
 	answer = client_ask_whole(m->x, IPC_ROLE_authd, "account import", ask, &status);
 	json_decref(ask);
 	if (answer == NULL) {
-		fprintf(stderr, "adminctl: %s: lines from %llu on were not taken (record 0 is that"
+		fprintf(stderr, "adminctl: %s: lines from %llu on were not taken (record 1 is that"
 		    " line); those before were\n", m->file, (unsigned long long)m->first);
 		return status;
 	}

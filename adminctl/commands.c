@@ -258,12 +258,12 @@ static const struct column certificate_columns[] = {
 	{ "use", "USE", COL_TEXT },
 	{ "names", "NAMES", COL_LIST },
 	{ "kind", "KEY", COL_TEXT },
+	{ "subject", "SUBJECT", COL_TEXT },
 	{ "issuer", "ISSUER", COL_TEXT },
 	{ "serial", "SERIAL", COL_TEXT },
 	{ "not_after_ms", "NOT AFTER", COL_TIME },
 	{ "days_left", "DAYS", COL_NUMBER },
 	{ "file", "FILE", COL_TEXT },
-	{ "fingerprint_sha256", "SHA256", COL_TEXT },
 	{ "in_use_by", "IN USE BY", COL_LIST },
 	END_COLUMNS
 };

@@ -164,6 +164,9 @@ def test_import_export_round_trip():
         bad = first + '{"kind": "user", "name": "bob@example.test", "pasword": "x"}\n'
         r = s.adminctl("account", "import", stdin=bad, check=False)
         assert r.returncode != 0 and "pasword" in r.stderr, r
+        # The server counts within what it got at once: the note says from where.
+        assert "record 4: " in r.stderr and "from 1 on" in r.stderr, r
+        assert "(record 1 is that line)" in r.stderr, r
 
 
 def import_counts(self, text):
