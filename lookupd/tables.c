@@ -83,6 +83,7 @@ is_foreign(struct view name)
 	    view_caseends(name, VIEW("_tls_chain_files")) ||
 	    view_eq(name, VIEW("tls_server_sni_maps")) ||
 	    view_caseends(name, VIEW("_forbidden_commands")) ||
+	    view_caseends(name, VIEW("_mechanism_filter")) ||
 	    view_eq(name, VIEW("listeners")) ||
 	    view_eq(name, VIEW("transports")) ||
 	    view_starts(name, VIEW("dns_")) ||

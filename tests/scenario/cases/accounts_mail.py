@@ -38,6 +38,8 @@ def test_changes_count_without_a_reload():
         s.send("alice@example.test")
         s.wait_mail("example.test/alice")
         assert rcpt(s, "nobody@example.test") == 550
+        tables = [r["table"] for r in s.admin("lookup", "status")["tables"]]
+        assert "accounts:users" in tables and "static:rest" not in tables, tables
         address = s.admin("lookup", "address", "alice@example.test")
         assert address["routes"][0]["quota"] == 1 << 20, address
         shown = s.adminctl("user", "show", "alice@example.test").stdout
