@@ -276,6 +276,8 @@ void	smtp_tls_begin(struct smtp_conn *c, int fd);
 void	smtp_tls_timeout(struct smtp_conn *c);
 /* Ends what goes on; says good-bye as far as it goes at once. */
 void	smtp_tls_end(struct smtp_conn *c);
+/* TLS broke there: may what waits go without it, on another connection? */
+bool	smtp_tls_may_do_without(const struct smtp_conn *c);
 /* "Verified", ...; "none" in clear. */
 const char *smtp_tls_word(const struct smtp_conn *c);
 

@@ -357,8 +357,7 @@ hello_failed(struct smtp_conn *c)
 
 	/* What broke inside TLS may work without (a refused client certificate). */
 	if (c->tls != NULL && c->client.refusal == SMTP_REFUSAL_PROTOCOL &&
-	    !tls_plan_must(c->target->plan) &&
-	    !c->dest->conf->smtp_tls_wrappermode) {
+	    smtp_tls_may_do_without(c)) {
 		log_info("%.*s: once more without TLS", VIEW_ARG(o->text));
 		smtp_conn_retry_in_clear(c);
 		return;

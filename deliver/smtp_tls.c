@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "sys/fd.h"
@@ -137,14 +138,28 @@ host_failed(struct smtp_conn *c, struct enhanced dsn, const char *text)
 	smtp_conn_host_failed(c, &f);
 }
 
+/*
+ * As Postfix: an attacker who breaks one handshake gets no mail in clear; one
+ * that has waited for minimal_backoff_time since it came is sent without TLS.
+ */
+bool
+smtp_tls_may_do_without(const struct smtp_conn *c)
+{
+	const struct smtp_dest *dest = c->dest;
+	const struct job *j = c->job != NULL ? c->job : TAILQ_FIRST(&dest->waiting);
+	uint64_t now = clock_wall_ms();
+
+	if (tls_plan_must(c->target->plan) || dest->conf->smtp_tls_wrappermode || j == NULL)
+		return false;
+	return now >= j->arrival_ms && now - j->arrival_ms >= dest->conf->minimal_backoff_time;
+}
+
 static void
 handshake_failed(struct smtp_conn *c, const char *why)
 {
-	const struct tls_plan *plan = c->target->plan;
-
 	stats_add(STATS_C_deliver_tls_failed, 1);
 	log_info("SSL_connect error to %s: %s", c->target->relay, why);
-	if (!tls_plan_must(plan) && !c->dest->conf->smtp_tls_wrappermode) {
+	if (smtp_tls_may_do_without(c)) {
 		smtp_tls_end(c);
 		smtp_conn_retry_in_clear(c);
 		return;

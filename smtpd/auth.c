@@ -102,6 +102,21 @@ auth_offered(const struct session *s)
 	return is_enabled(s) && !(s->policy->conf->smtpd_tls_auth_only && !is_secure(s));
 }
 
+/* What a client is not offered it does not know of: its "y" is no downgrade then. */
+static bool
+binding_is_offered(const struct session *s)
+{
+	const struct auth_mechanisms *all = &s->w->mechanisms;
+	unsigned i;
+
+	for (i = 0; i < all->count; i++)
+		if ((all->list[i].flags & AUTH_MECHANISM_BINDING) != 0 &&
+		    auth_filter_allows(s->policy->conf->smtpd_sasl_mechanism_filter,
+		    view_str(all->list[i].name)))
+			return true;
+	return false;
+}
+
 static bool
 is_usable(const struct session *s, const struct auth_mechanism *m, const struct auth_question *q)
 {
@@ -156,7 +171,7 @@ auth_describe(const struct session *s, struct auth_question *q, uint8_t binding[
 	if (s->tls == NULL)
 		return;
 	q->flags |= AUTH_SESSION_TLS;
-	if (strcmp(tls_conn_protocol(s->tls), "TLSv1.3") == 0 &&
+	if (binding_is_offered(s) && strcmp(tls_conn_protocol(s->tls), "TLSv1.3") == 0 &&
 	    tls_conn_exporter(s->tls, binding) == 0) {
 		q->flags |= AUTH_SESSION_TLS13;
 		q->binding = view_of((const char *)binding, 32);
