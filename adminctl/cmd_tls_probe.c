@@ -76,7 +76,8 @@ judge(const struct tls_plan *plan, const struct probe_result *r, char **why_r)
 	}
 	if (!r->handshake) {
 		*why_r = xasprintf("%s%s%s", must ? "Cannot start TLS" :
-		    "TLS fails: level may waits for minimal_backoff_time, and does without", r->error != NULL ? ": " : "",
+		    "TLS fails: level may waits for minimal_backoff_time,"
+		    " and does without", r->error != NULL ? ": " : "",
 		    r->error != NULL ? r->error : "");
 		return must ? VERDICT_DEFERRED : VERDICT_CLEAR;
 	}
