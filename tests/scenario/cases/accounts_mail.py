@@ -30,7 +30,8 @@ def rcpt(s, address):
 
 
 def test_changes_count_without_a_reload():
-    with Suite(MAPS) as s:
+    # One worker: each remembers for smtpd_lookup_cache_time what it was told.
+    with Suite({**MAPS, "smtpd_workers": "1"}) as s:
         s.adminctl("domain", "add", "example.test")
         wait_for("the domain is ours", lambda: rcpt(s, "alice@example.test") == 550, 5)
         add(s, "alice@example.test", "--quota", "1m")
