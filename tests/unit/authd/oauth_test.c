@@ -205,7 +205,6 @@ test_A15_hostile_tokens(void **state)
 		CHECK_INT(rows[i].name, verify(buf_view(&token),
 		    rows[i].algorithms, &why), rows[i].want);
 	}
-	/* The same keys, and a secret that is the PEM's single line. */
 	buf_fini(&token);
 	buf_fini(&why);
 	buf_fini(&pem);

@@ -235,67 +235,68 @@ dane(const struct pki *pki, const struct rig_cert *shown, unsigned usage,
 	return trust;
 }
 
+/* Each record with both selectors and all matching types. */
+static void
+check_dane_rows(const struct pki *pki, unsigned selector, unsigned matching)
+{
+	static const char none_fits[] = "no TLSA record matches the certificate";
+	const struct {
+		const char *name;
+		const struct rig_cert *cert;
+		unsigned usage;
+		const struct rig_cert *record;
+		const char *host;
+		enum tls_trust trust;
+		const char *error;	/* NULL: whatever it says */
+	} rows[] = {
+		/* DANE-EE: the leaf, whatever its dates and names. */
+		{ "leaf", pki->leaf, 3, pki->leaf, "mx.example", TLS_TRUST_VERIFIED, NULL },
+		{ "leaf, another name", pki->self, 3, pki->self, "other.example",
+		    TLS_TRUST_VERIFIED, NULL },
+		{ "leaf, over", pki->old_self, 3, pki->old_self, "other.example",
+		    TLS_TRUST_VERIFIED, NULL },
+		{ "another leaf", pki->leaf, 3, pki->other, "mx.example",
+		    TLS_TRUST_UNTRUSTED, none_fits },
+		{ "leaf by its issuer's record", pki->leaf, 3, pki->mid, "mx.example",
+		    TLS_TRUST_UNTRUSTED, NULL },
+		/* DANE-TA: an issuer that the server shows, dates and names. */
+		{ "issuer", pki->leaf, 2, pki->mid, "mx.example", TLS_TRUST_VERIFIED, NULL },
+		{ "issuer, another name", pki->leaf, 2, pki->mid, "other.example",
+		    TLS_TRUST_UNTRUSTED, "certificate is for leaf, not for other.example" },
+		{ "issuer, over", pki->old, 2, pki->mid, "mx.example",
+		    TLS_TRUST_UNTRUSTED, "certificate has expired" },
+		{ "another issuer", pki->self, 2, pki->mid, "mx.example",
+		    TLS_TRUST_UNTRUSTED, NULL },
+	};
+	struct buf error;
+	char row[80];
+	size_t i;
+
+	buf_init(&error, 1000);
+	for (i = 0; i < NELEMS(rows); i++) {
+		snprintf(row, sizeof(row), "%s, selector %u matching %u", rows[i].name,
+		    selector, matching);
+		CHECK_INT(row, dane(pki, rows[i].cert, rows[i].usage, selector, matching,
+		    rows[i].record, rows[i].host, &error), rows[i].trust);
+		if (rows[i].error != NULL)
+			CHECK_VIEW(row, buf_view(&error), rows[i].error);
+	}
+	buf_fini(&error);
+}
+
 static void
 test_dane_usages(void **state)
 {
 	struct pki pki;
 	struct buf error;
-	unsigned s, m;
-	char row[40];
+	unsigned selector, matching;
 
 	(void)state;
 	pki_init(&pki);
 	buf_init(&error, 1000);
-	for (s = 0; s <= 1; s++)
-		for (m = 0; m <= 2; m++) {
-			snprintf(
-			    row, sizeof(row), "selector %u matching %u", s, m);
-			/* DANE-EE: the leaf, whatever its dates and names. */
-			CHECK_INT(row,
-			    dane(&pki, pki.leaf, 3, s, m, pki.leaf,
-				"mx.example", &error),
-			    TLS_TRUST_VERIFIED);
-			CHECK_INT(row,
-			    dane(&pki, pki.self, 3, s, m, pki.self,
-				"other.example", &error),
-			    TLS_TRUST_VERIFIED);
-			CHECK_INT(row,
-			    dane(&pki, pki.old_self, 3, s, m, pki.old_self,
-				"other.example", &error),
-			    TLS_TRUST_VERIFIED);
-			CHECK_INT(row,
-			    dane(&pki, pki.leaf, 3, s, m, pki.other,
-				"mx.example", &error),
-			    TLS_TRUST_UNTRUSTED);
-			CHECK_VIEW(row, buf_view(&error),
-			    "no TLSA record matches the certificate");
-			/* DANE-TA: an issuer that the server shows, dates and names. */
-			CHECK_INT(row,
-			    dane(&pki, pki.leaf, 2, s, m, pki.mid, "mx.example",
-				&error),
-			    TLS_TRUST_VERIFIED);
-			CHECK_INT(row,
-			    dane(&pki, pki.leaf, 2, s, m, pki.mid,
-				"other.example", &error),
-			    TLS_TRUST_UNTRUSTED);
-			CHECK_VIEW(row, buf_view(&error),
-			    "certificate is for leaf, not for other.example");
-			CHECK_INT(row,
-			    dane(&pki, pki.old, 2, s, m, pki.mid, "mx.example",
-				&error),
-			    TLS_TRUST_UNTRUSTED);
-			CHECK_VIEW(
-			    row, buf_view(&error), "certificate has expired");
-			CHECK_INT(row,
-			    dane(&pki, pki.self, 2, s, m, pki.mid, "mx.example",
-				&error),
-			    TLS_TRUST_UNTRUSTED);
-			/* The issuer's record is none of the leaf's, and back. */
-			CHECK_INT(row,
-			    dane(&pki, pki.leaf, 3, s, m, pki.mid, "mx.example",
-				&error),
-			    TLS_TRUST_UNTRUSTED);
-		}
+	for (selector = 0; selector <= 1; selector++)
+		for (matching = 0; matching <= 2; matching++)
+			check_dane_rows(&pki, selector, matching);
 	/* A root in full that the server does not show (2 0 0, 2 1 0). */
 	CHECK_INT("root",
 	    dane(&pki, pki.leaf, 2, 0, 0, pki.root, "mx.example", &error),
